@@ -1,0 +1,1 @@
+//! HTTP without I/O: bytes and time in, events and bytes out.

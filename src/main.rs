@@ -1,0 +1,2 @@
+//! corewise: the binary.
+fn main() {}

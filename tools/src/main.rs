@@ -1,0 +1,2 @@
+//! Placeholder entry of the tools package, replaced in this series.
+fn main() {}
