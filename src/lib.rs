@@ -4,3 +4,4 @@
 pub mod http;
 #[forbid(unsafe_code)]
 pub mod limits;
+pub mod net;
