@@ -66,6 +66,8 @@ pub struct Errno(pub i32);
 impl Errno {
     /// Cancelled at our own wish.
     pub const CANCELED: Self = Self(libc::ECANCELED);
+    /// The kernel had no memory for the operation.
+    pub const NO_MEMORY: Self = Self(libc::ENOMEM);
     /// The buffer ring was empty.
     pub const NO_BUFFERS: Self = Self(libc::ENOBUFS);
 
