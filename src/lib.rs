@@ -1,6 +1,12 @@
 //! corewise: an HTTP server for Linux that never lets one request hurt another.
 
 #[forbid(unsafe_code)]
+pub mod exit;
+#[forbid(unsafe_code)]
 pub mod http;
 #[forbid(unsafe_code)]
 pub mod limits;
+pub mod net;
+pub mod sys;
+
+pub use exit::Exit;
