@@ -1,8 +1,10 @@
-//! Sockets through io_uring: the ring, its buffers, what is sent, who a completion belongs to.
+//! Sockets through io_uring: the ring, its buffers, what is sent, who a completion belongs to;
+//! and the listeners.
 //!
 //! Carries bytes and knows nothing of HTTP.
 
 mod buffers;
+pub mod listener;
 pub mod op;
 pub mod output;
 pub mod ring;
