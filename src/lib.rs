@@ -4,3 +4,5 @@
 pub mod http;
 #[forbid(unsafe_code)]
 pub mod limits;
+#[forbid(unsafe_code)]
+pub mod router;
