@@ -8,11 +8,15 @@ mod date;
 mod error;
 pub mod h1;
 mod head;
+mod params;
+pub mod percent;
 mod target;
 mod time;
 
 pub use body::{BodyLength, ResponseLength};
 pub use date::Preamble;
 pub use error::Error;
+pub use h1::ResponseHead;
 pub use head::{Head, Version};
+pub use params::Params;
 pub use time::Time;
