@@ -597,6 +597,13 @@ fn answer_stream(conn: &mut Conn, id: ConnId, http: &mut Http, mut response: Res
     let Content::Stream(stream) = content else { return };
     let Stream { body, producer, keep_alive } = *stream;
     let length = body.length().map_or(ResponseLength::Unknown, ResponseLength::Known);
+    if let Some(Exchange { upload: Some(upload), .. }) = conn.exchange.as_deref()
+        && !upload.is_gone()
+    {
+        // The response lives from the request's body: whoever waits to send it may do so.
+        let output = out(&mut conn.output, http);
+        conn.core.want_body(http.now, output.buffer());
+    }
     respond(conn, http, &response.head(), length);
     if conn.core.body_suppressed() {
         end_stage(conn);

@@ -8,6 +8,8 @@ mod conn;
 mod life;
 mod ready;
 mod slab;
+#[cfg(test)]
+mod tests;
 mod timer;
 mod turn;
 mod watch;
