@@ -118,6 +118,8 @@ struct Channel {
     reader: Waiter,
     writer: Waiter,
     reader_alive: bool,
+    /// Whether the reader has ever found nothing to read.
+    wanted: bool,
     writers: usize,
     /// Total length if it is known beforehand.
     length: Option<u64>,
@@ -143,6 +145,14 @@ impl Channel {
         Some(chunk)
     }
 
+    /// The reader came and found nothing: a peer that waits for `100 Continue` may be told.
+    fn want(&mut self) {
+        if !self.wanted {
+            self.wanted = true;
+            self.writer.wake();
+        }
+    }
+
     fn end(&mut self, flow: Flow) {
         if matches!(self.flow, Flow::Open) {
             self.flow = flow;
@@ -161,6 +171,7 @@ pub fn channel(capacity_bytes: usize) -> (Sender, Body) {
         reader: Waiter::Nobody,
         writer: Waiter::Nobody,
         reader_alive: true,
+        wanted: false,
         writers: 1,
         length: None,
     }));
@@ -221,6 +232,11 @@ impl Sender {
     pub fn is_full(&self) -> bool {
         let channel = self.channel.borrow();
         channel.reader_alive && channel.queued_bytes >= channel.capacity_bytes
+    }
+
+    /// Whether the reader has waited for bytes.
+    pub fn is_wanted(&self) -> bool {
+        self.channel.borrow().wanted
     }
 
     /// Whether nobody reads any more.
@@ -355,7 +371,10 @@ impl Body {
                     return Next::Chunk(chunk);
                 }
                 match &mut channel.flow {
-                    Flow::Open => Next::Wait,
+                    Flow::Open => {
+                        channel.want();
+                        Next::Wait
+                    }
                     Flow::Ended(trailers) => Next::End(std::mem::take(trailers)),
                     Flow::Failed(error) => Next::Failed(*error),
                 }
