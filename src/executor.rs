@@ -171,7 +171,7 @@ impl Bell {
     /// # Errors
     /// When the descriptor cannot be duplicated.
     pub fn new(eventfd: OwnedFd) -> io::Result<Self> {
-        let file = Rc::new(crate::sys::from_owned_fd(eventfd.try_clone()?));
+        let file = Rc::new(crate::sys::descriptors::from_owned_fd(eventfd.try_clone()?));
         Ok(Self { eventfd, file, read: None })
     }
 

@@ -23,26 +23,10 @@ const EVENTS_KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// connection (a `Connection: close` given here is honoured), Server and Date are added.
 pub struct Response {
     pub(crate) status: StatusCode,
-    pub(crate) content_type: ContentType,
+    /// Apart from the other fields because nearly every answer has one.
+    pub(crate) content_type: Option<HeaderValue>,
     pub(crate) fields: Vec<(HeaderName, HeaderValue)>,
     pub(crate) content: Content,
-}
-
-/// The media type, apart from the other fields because nearly every answer has one.
-pub(crate) enum ContentType {
-    None,
-    Static(&'static str),
-    Value(HeaderValue),
-}
-
-impl ContentType {
-    fn as_bytes(&self) -> Option<&[u8]> {
-        match self {
-            Self::None => None,
-            Self::Static(text) => Some(text.as_bytes()),
-            Self::Value(value) => Some(value.as_bytes()),
-        }
-    }
 }
 
 /// The body of a response.
@@ -65,14 +49,14 @@ pub(crate) struct Stream {
     pub(crate) keep_alive: Option<(Duration, &'static [u8])>,
 }
 
-const TEXT: &str = "text/plain; charset=utf-8";
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 impl Response {
     /// An answer without a body.
     pub fn new(status: StatusCode) -> Self {
         Self {
             status,
-            content_type: ContentType::None,
+            content_type: None,
             fields: Vec::new(),
             content: Content::Static(b""),
         }
@@ -80,24 +64,24 @@ impl Response {
 
     /// 200 with text that lives as long as the program: the cheapest answer there is.
     pub fn fixed(text: &'static str) -> Self {
-        Self::of(ContentType::Static(TEXT), Content::Static(text.as_bytes()))
+        Self::of(TEXT, Content::Static(text.as_bytes()))
     }
 
     /// 200 with text, copied.
     pub fn text(text: impl AsRef<str>) -> Self {
         let mut buffer = scratch::take();
         buffer.extend_from_slice(text.as_ref().as_bytes());
-        Self::of(ContentType::Static(TEXT), Content::Buffer(buffer))
+        Self::of(TEXT, Content::Buffer(buffer))
     }
 
     /// 200 with an HTML page.
     pub fn html(page: impl Into<Bytes>) -> Self {
-        Self::of(ContentType::Static("text/html; charset=utf-8"), Content::Bytes(page.into()))
+        Self::of(HeaderValue::from_static("text/html; charset=utf-8"), Content::Bytes(page.into()))
     }
 
     /// 200 with bytes of no particular type.
     pub fn bytes(bytes: impl Into<Bytes>) -> Self {
-        Self::of(ContentType::Static("application/octet-stream"), Content::Bytes(bytes.into()))
+        Self::of(HeaderValue::from_static("application/octet-stream"), Content::Bytes(bytes.into()))
     }
 
     /// 200 with `value` as JSON; 500 if it cannot be serialised (a map with keys that are not
@@ -105,7 +89,7 @@ impl Response {
     pub fn json<T: serde::Serialize + ?Sized>(value: &T) -> Self {
         let mut buffer = scratch::take();
         match serde_json::to_writer(&mut buffer, value) {
-            Ok(()) => Self::of(ContentType::Static("application/json"), Content::Buffer(buffer)),
+            Ok(()) => Self::of(HeaderValue::from_static("application/json"), Content::Buffer(buffer)),
             Err(error) => {
                 tracing::error!(%error, "a response could not be serialised");
                 Error::Internal.into_response()
@@ -138,7 +122,7 @@ impl Response {
         let (sender, body) = body::channel(STREAM_CAPACITY_BYTES);
         let producer: LocalFuture<_> = Box::pin(producer(sender));
         let stream = Stream { body, producer: Some(producer), keep_alive: None };
-        Self::of(ContentType::Static(content_type), Content::Stream(Box::new(stream)))
+        Self::of(HeaderValue::from_static(content_type), Content::Stream(Box::new(stream)))
     }
 
     /// 200 with a body that somebody else fills: a request's own, or the end of a
@@ -146,7 +130,7 @@ impl Response {
     pub fn relay(body: Body) -> Self {
         let stream = Stream { body, producer: None, keep_alive: None };
         Self::of(
-            ContentType::Static("application/octet-stream"),
+            HeaderValue::from_static("application/octet-stream"),
             Content::Stream(Box::new(stream)),
         )
     }
@@ -203,14 +187,14 @@ impl Response {
 
     /// The same with another media type.
     pub fn content_type(mut self, content_type: &'static str) -> Self {
-        self.content_type = ContentType::Static(content_type);
+        self.content_type = Some(HeaderValue::from_static(content_type));
         self
     }
 
     /// The same with one more field.
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         if name == header::CONTENT_TYPE {
-            self.content_type = ContentType::Value(value);
+            self.content_type = Some(value);
         } else {
             self.fields.push((name, value));
         }
@@ -225,13 +209,13 @@ impl Response {
     pub(crate) fn head(&self) -> ResponseHead<'_> {
         ResponseHead {
             status: self.status,
-            content_type: self.content_type.as_bytes(),
+            content_type: self.content_type.as_ref(),
             fields: &self.fields,
         }
     }
 
-    fn of(content_type: ContentType, content: Content) -> Self {
-        Self { status: StatusCode::OK, content_type, fields: Vec::new(), content }
+    fn of(content_type: HeaderValue, content: Content) -> Self {
+        Self { status: StatusCode::OK, content_type: Some(content_type), fields: Vec::new(), content }
     }
 }
 
@@ -326,7 +310,7 @@ impl IntoResponse for &'static str {
 
 impl IntoResponse for String {
     fn into_response(self) -> Response {
-        Response::of(ContentType::Static(TEXT), Content::Bytes(self.into()))
+        Response::of(TEXT, Content::Bytes(self.into()))
     }
 }
 
@@ -368,7 +352,7 @@ impl IntoResponse for Error {
         let mut buffer = scratch::take();
         // The text names what was wrong with the request, never what it contained.
         let _infallible = writeln!(buffer, "{self}");
-        Response::of(ContentType::Static(TEXT), Content::Buffer(buffer)).status(self.status())
+        Response::of(TEXT, Content::Buffer(buffer)).status(self.status())
     }
 }
 

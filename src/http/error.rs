@@ -60,8 +60,16 @@ pub enum Error {
     LineTooLong,
     /// The method is not a token.
     MethodInvalid,
+    /// The target has no handler for the method.
+    MethodNotAllowed,
     /// The method is longer than any that is known.
     MethodTooLong,
+    /// Nothing here knows the method.
+    MethodUnknown,
+    /// Nothing is found at the target.
+    NotFound,
+    /// A parameter in the path or the query does not have the form it must have.
+    ParameterInvalid,
     /// The server is stopping.
     ShuttingDown,
     /// The request target has no valid form.
@@ -98,7 +106,11 @@ impl Error {
             Self::HandlerTimeout | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::LineTooLong => StatusCode::URI_TOO_LONG,
-            Self::MethodTooLong | Self::TransferCodingUnknown => StatusCode::NOT_IMPLEMENTED,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MethodTooLong | Self::MethodUnknown | Self::TransferCodingUnknown => {
+                StatusCode::NOT_IMPLEMENTED
+            }
+            Self::NotFound => StatusCode::NOT_FOUND,
             Self::VersionUnsupported => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             _ => StatusCode::BAD_REQUEST,
         }
@@ -141,7 +153,11 @@ impl Error {
             Self::LineInvalid => "the request line is invalid",
             Self::LineTooLong => "the request line is too long",
             Self::MethodInvalid => "the method is invalid",
+            Self::MethodNotAllowed => "the method is not allowed here",
             Self::MethodTooLong => "the method is too long",
+            Self::MethodUnknown => "the method is not known",
+            Self::NotFound => "not found",
+            Self::ParameterInvalid => "a parameter is invalid",
             Self::ShuttingDown => "the server is stopping",
             Self::TargetInvalid => "the request target is invalid",
             Self::TooManyEmptyLines => "too many empty lines before the request",

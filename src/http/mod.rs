@@ -16,6 +16,7 @@ mod time;
 pub use body::{BodyLength, ResponseLength};
 pub use date::Preamble;
 pub use error::Error;
+pub use h1::ResponseHead;
 pub use head::{Head, Version};
 pub use params::Params;
 pub use time::Time;

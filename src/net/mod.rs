@@ -12,4 +12,4 @@ pub mod ring;
 pub use buffers::Lease;
 pub use op::ConnId;
 pub use output::Output;
-pub use ring::{Completion, Errno, Ring};
+pub use ring::{Completion, Errno, FlightId, Ring};

@@ -8,6 +8,7 @@
 //! send, cancel, close, wait) is what a second engine would have to offer.
 
 use std::io;
+use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::atomic::{Ordering, fence};
@@ -37,6 +38,10 @@ pub struct Ring {
     landed: Vec<u32>,
     buffers: Rc<Buffers>,
 }
+
+/// A send under way. One more than its place in the table, so that an `Option` costs nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlightId(NonZeroU32);
 
 /// Why a ring could not be had; the texts are for people.
 #[derive(Debug)]
@@ -212,8 +217,13 @@ impl Ring {
         self.cancel(Token::new(Kind::Receive, conn.index, conn.generation));
     }
 
-    /// Send `output`, which is the ring's until its completion. Returns the flight's number.
-    pub fn send(&mut self, conn: ConnId, socket: BorrowedFd<'_>, mut output: Box<Output>) -> u32 {
+    /// Send `output`, which is the ring's until its completion. Returns the flight.
+    pub fn send(
+        &mut self,
+        conn: ConnId,
+        socket: BorrowedFd<'_>,
+        mut output: Box<Output>,
+    ) -> FlightId {
         output.conn = conn;
         let fd = Fd(socket.as_raw_fd());
         let entry = match output.single() {
@@ -241,12 +251,12 @@ impl Ring {
             }
         };
         self.push(entry, Token::new(Kind::Send, flight, 0));
-        flight
+        FlightId(NonZeroU32::MIN.saturating_add(flight))
     }
 
     /// Give up on a send.
-    pub fn cancel_send(&mut self, flight: u32) {
-        self.cancel(Token::new(Kind::Send, flight, 0));
+    pub fn cancel_send(&mut self, flight: FlightId) {
+        self.cancel(Token::new(Kind::Send, flight.0.get() - 1, 0));
     }
 
     /// Close `socket`, after everything that was asked before.

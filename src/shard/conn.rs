@@ -24,10 +24,10 @@ use crate::handler::{
     Body, BodyError, Handler, IntoResponse, LocalFuture, Notify, Request, Response, Sender,
     TaskFn, scratch,
 };
-use crate::http::h1::{Close, Connection, Event, Received, ResponseLength};
-use crate::http::{BodyLength, Error, Preamble, ResponseHead, Time};
+use crate::http::h1::{Close, Connection, Event, Received};
+use crate::http::{BodyLength, Error, Preamble, ResponseHead, ResponseLength, Time};
 use crate::limits::{COPY_BYTES_MAX, HttpLimits, OUTPUT_BYTES_HIGH, UPLOAD_BYTES_HIGH};
-use crate::net::{ConnId, Output};
+use crate::net::{ConnId, FlightId, Output};
 use crate::router::{Outcome, Router};
 
 /// Everything a connection needs to make answers out of bytes; one per shard.
@@ -96,7 +96,7 @@ pub(crate) struct Conn {
     pub(crate) core: Connection,
     pub(crate) socket: OwnedFd,
     /// The send under way.
-    pub(crate) flight: Flight,
+    pub(crate) flight: Option<FlightId>,
     pub(crate) receive: Receive,
     /// Whether the write side was shut down.
     pub(crate) half_closed: bool,
@@ -107,14 +107,6 @@ pub(crate) struct Conn {
     /// What is to be sent next.
     output: Option<Box<Output>>,
     exchange: Option<Box<Exchange>>,
-}
-
-/// The send of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flight {
-    Grounded,
-    /// With the ring's number.
-    Under(u32),
 }
 
 /// The receive of a connection.
@@ -134,8 +126,16 @@ struct Exchange {
     notify: Rc<ConnNotify>,
     /// Where the request's body goes while somebody wants it.
     upload: Option<Sender>,
-    /// The trailer section, until the body's end is passed on.
     stage: Stage,
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        // Whoever still reads the body must not take what arrived for all of it.
+        if let Some(upload) = self.upload.take() {
+            upload.fail(BodyError::Cut);
+        }
+    }
 }
 
 enum Stage {
@@ -152,7 +152,7 @@ type Answer = RefCell<Option<Response>>;
 
 struct Streaming {
     body: Body,
-    producer: Option<Task>,
+    _producer: Option<Task>,
     /// Whether the producer panicked.
     failed: Rc<Cell<bool>>,
     keep_alive: Option<KeepAlive>,
@@ -171,7 +171,7 @@ impl Conn {
         Self {
             core: Connection::new(http.now, &http.limits),
             socket,
-            flight: Flight::Grounded,
+            flight: None,
             receive: Receive::Idle,
             half_closed: false,
             dirty: false,
@@ -236,6 +236,7 @@ impl Conn {
 }
 
 /// The output of a connection, a spare one if it has none.
+#[inline]
 fn out<'a>(output: &'a mut Option<Box<Output>>, http: &mut Http) -> &'a mut Output {
     output.get_or_insert_with(|| http.outputs.pop().unwrap_or_else(Output::new))
 }
@@ -278,25 +279,25 @@ pub(crate) fn resume(conn: &mut Conn, id: ConnId, http: &mut Http) {
 
 /// The peer has sent its FIN.
 pub(crate) fn end_of_input(conn: &mut Conn, http: &mut Http) {
-    if let Some(error) = conn.core.receive_end(http.now) {
+    if let Some(error) = conn.core.receive_end(http.now, &http.limits) {
         fail(conn, http, error);
     }
 }
 
 /// Answer with an error, or cut the connection if an answer has begun. Whatever ran is cancelled.
 pub(crate) fn fail(conn: &mut Conn, http: &mut Http, error: Error) {
-    if let Some(exchange) = conn.exchange.take()
-        && let Some(upload) = exchange.upload
+    if let Some(mut exchange) = conn.exchange.take()
+        && let Some(upload) = exchange.upload.take()
     {
         upload.fail(BodyError::Invalid(error));
     }
     let output = out(&mut conn.output, http);
-    conn.core.reject(error, &http.preamble, http.now, output.buffer());
+    conn.core.reject(error, &http.preamble, &http.limits, http.now, output.buffer());
 }
 
 /// The connection's time has come: comments for silent streams. Deadlines are the turn's.
 pub(crate) fn tick(conn: &mut Conn, http: &mut Http) {
-    let quiet = conn.flight == Flight::Grounded && !conn.has_output();
+    let quiet = conn.flight.is_none() && !conn.has_output();
     let Some(exchange) = &mut conn.exchange else { return };
     let Stage::Streaming(streaming) = &mut exchange.stage else { return };
     let Some(keep_alive) = &mut streaming.keep_alive else { return };
@@ -348,7 +349,7 @@ fn is_upload_full(conn: &Conn) -> bool {
 /// A head is complete: find its handler and start it.
 fn begin(conn: &mut Conn, id: ConnId, http: &mut Http, length: BodyLength) {
     if http.draining {
-        conn.core.drain();
+        conn.core.drain(&http.limits, http.now);
     }
     let request = &mut http.request;
     let outcome =
@@ -380,7 +381,7 @@ fn begin(conn: &mut Conn, id: ConnId, http: &mut Http, length: BodyLength) {
             let stage = Stage::Collecting { request, body: Vec::new(), handler };
             conn.exchange = Some(Exchange::new(id, http, stage));
             let output = out(&mut conn.output, http);
-            conn.core.want_body(output.buffer());
+            conn.core.want_body(http.now, output.buffer());
         }
         (Handler::Task(_), length) => start_task(conn, id, http, handler, length),
     }
@@ -484,15 +485,16 @@ fn end_of_body(conn: &mut Conn, id: ConnId, http: &mut Http, trailers: Trailers)
     if let Some(upload) = exchange.upload.take() {
         upload.finish(trailers);
     }
-    match exchange.stage {
-        Stage::Collecting { mut request, body, handler } if !conn.core.response_open() => {
+    match &mut exchange.stage {
+        Stage::Collecting { request, body, handler } => {
+            let mut request = std::mem::replace(request, Request::new());
+            let (body, handler) = (std::mem::take(body), *handler);
             request.body = Payload::Full(body.into());
             let Handler::Inline(function) = &http.handlers[handler] else { return };
             let response = catch_unwind(AssertUnwindSafe(|| function(&request)))
                 .unwrap_or_else(|_| Error::Internal.into_response());
             answer(conn, id, http, response);
         }
-        Stage::Collecting { .. } => {}
         Stage::Running { .. } | Stage::Streaming(_) => conn.exchange = Some(exchange),
     }
 }
@@ -508,7 +510,7 @@ fn advance(conn: &mut Conn, id: ConnId, http: &mut Http) {
         } else {
             if upload.is_wanted() {
                 let output = out(&mut conn.output, http);
-                conn.core.want_body(output.buffer());
+                conn.core.want_body(http.now, output.buffer());
             }
             if !upload.is_full() {
                 conn.core.resume_body(http.now);
@@ -551,9 +553,7 @@ fn answer(conn: &mut Conn, id: ConnId, http: &mut Http, response: Response) {
 #[inline]
 fn answer_whole(conn: &mut Conn, http: &mut Http, response: Response) {
     end_stage(conn);
-    let output = conn
-        .output
-        .get_or_insert_with(|| http.outputs.pop().unwrap_or_else(Output::new));
+    let output = out(&mut conn.output, http);
     let Http { preamble, limits, now, .. } = http;
     let head = response.head();
     match &response.content {
@@ -618,7 +618,7 @@ fn answer_stream(conn: &mut Conn, id: ConnId, http: &mut Http, mut response: Res
         next: http.now + interval,
     });
     exchange.stage =
-        Stage::Streaming(Box::new(Streaming { body, producer, failed, keep_alive }));
+        Stage::Streaming(Box::new(Streaming { body, _producer: producer, failed, keep_alive }));
     conn.exchange = Some(exchange);
     pump(conn, http);
 }
@@ -637,9 +637,7 @@ async fn run_producer(
 }
 
 fn respond(conn: &mut Conn, http: &mut Http, head: &ResponseHead<'_>, length: ResponseLength) {
-    let output = conn
-        .output
-        .get_or_insert_with(|| http.outputs.pop().unwrap_or_else(Output::new));
+    let output = out(&mut conn.output, http);
     let Http { preamble, limits, now, .. } = http;
     conn.core.respond(head, length, preamble, limits, *now, output.buffer());
 }
@@ -680,9 +678,10 @@ fn send_chunk(conn: &mut Conn, http: &mut Http, chunk: Bytes) {
     if chunk.len() <= COPY_BYTES_MAX {
         return conn.core.send_body(&chunk, output.buffer());
     }
-    conn.core.begin_data(chunk.len() as u64, output.buffer());
-    output.push_shared(chunk);
-    conn.core.end_data(output.buffer());
+    if conn.core.begin_data(chunk.len() as u64, output.buffer()) {
+        output.push_shared(chunk);
+        conn.core.end_data(output.buffer());
+    }
 }
 
 /// The response is on its way: what produced it is over. An upload that is still arriving keeps

@@ -61,7 +61,7 @@ impl Shard {
             if let Some(conn) = self.conns.get(id)
                 && !conn.core.is_idle()
             {
-                conn.core.drain();
+                conn.core.drain(&self.http.limits, now);
             }
         }
         self.life = Life::Leaving(Leaving {

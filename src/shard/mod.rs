@@ -35,7 +35,7 @@ use crate::sys::channel::{Channel, FromChild, Received, ToChild};
 use crate::sys::page::SharedPage;
 use crate::sys::process::PidFd;
 use crate::sys::signal::SignalFd;
-use crate::sys::{clock, descriptors, process};
+use crate::sys::{clock, descriptors, poll, process};
 
 /// What a shard is started with.
 pub struct Setup {
@@ -211,13 +211,20 @@ impl Control {
     /// shard replaced.
     fn hear_signals(&mut self, shard: &mut Shard) {
         while let Ok(Some(_)) = self.signals.read() {
-            if self.supervisor.is_gone() {
+            if self.is_supervisor_gone() {
                 self.orphan(shard);
             } else if shard.life.is_serving() {
                 self.tell(&FromChild::Retiring);
                 shard.leave(Heir::Successor, self.grace);
             }
         }
+    }
+
+    fn is_supervisor_gone(&self) -> bool {
+        // A pidfd is readable once its process has ended. If the look fails, the process that
+        // signalled us is taken for the kernel: leaving is what was asked for either way.
+        poll::wait_readable(&[self.supervisor.as_fd()], Some(Duration::ZERO))
+            .map_or(true, |ready| ready == [true])
     }
 
     /// The supervisor is gone: nobody will empty the accept queues but us, and nobody will end

@@ -15,6 +15,8 @@ const TICK_SHIFT: u32 = 24;
 const SLOTS: u32 = 8192;
 /// No entry.
 const NONE: u32 = u32::MAX;
+/// In the place of the next node: this one is in no list.
+const UNLINKED: u32 = u32::MAX - 1;
 
 /// A connection's place in the wheel.
 #[derive(Clone, Copy, Debug)]
@@ -23,12 +25,15 @@ pub(crate) struct Node {
     previous: u32,
     /// Tick it is due at; meaningless while not linked.
     due: u32,
-    linked: bool,
 }
 
 impl Node {
     pub(crate) const fn new() -> Self {
-        Self { next: NONE, previous: NONE, due: 0, linked: false }
+        Self { next: UNLINKED, previous: NONE, due: 0 }
+    }
+
+    fn is_linked(self) -> bool {
+        self.next != UNLINKED
     }
 }
 
@@ -67,7 +72,7 @@ impl Wheel {
             .clamp(1, SLOTS as i32 - 1) as u32;
         let due = self.done.wrapping_add(ahead);
         let node = *nodes.node(index);
-        if node.linked {
+        if node.is_linked() {
             if (due.wrapping_sub(node.due) as i32) >= 0 {
                 return;
             }
@@ -78,7 +83,7 @@ impl Wheel {
 
     /// Forget `index`.
     pub(crate) fn remove(&mut self, nodes: &mut impl Nodes, index: u32) {
-        if nodes.node(index).linked {
+        if nodes.node(index).is_linked() {
             self.unlink(nodes, index);
         }
     }
@@ -140,7 +145,7 @@ impl Wheel {
     fn link(&mut self, nodes: &mut impl Nodes, index: u32, due: u32) {
         let slot = due % SLOTS;
         let next = self.heads[slot as usize];
-        *nodes.node(index) = Node { next, previous: NONE, due, linked: true };
+        *nodes.node(index) = Node { next, previous: NONE, due };
         if next != NONE {
             nodes.node(next).previous = index;
         }
@@ -150,8 +155,8 @@ impl Wheel {
     }
 
     fn unlink(&mut self, nodes: &mut impl Nodes, index: u32) {
-        let Node { next, previous, due, .. } = *nodes.node(index);
-        nodes.node(index).linked = false;
+        let Node { next, previous, due } = *nodes.node(index);
+        *nodes.node(index) = Node::new();
         if next != NONE {
             nodes.node(next).previous = previous;
         }

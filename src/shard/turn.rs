@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::conn::{self, Conn, Flight, Http, Receive};
+use super::conn::{self, Conn, Http, Receive};
 use super::life::Life;
 use super::ready::Ready;
 use super::slab::Slab;
@@ -277,11 +277,11 @@ impl Shard {
     fn sent(&mut self, id: ConnId, output: Box<Output>, result: Result<usize, Errno>) {
         self.flights -= 1;
         let Some(conn) = self.conns.get(id) else { return self.http.recycle(output) };
-        conn.flight = Flight::Grounded;
+        conn.flight = None;
         match result {
             Ok(_) if output.is_empty() => {
                 self.http.recycle(output);
-                conn.core.handle_write_progress(self.http.now);
+                conn.core.handle_write_progress();
                 if conn.needs_settling() {
                     conn::resume(conn, id, &mut self.http);
                     touch(conn, id, &mut self.dirty);
@@ -289,7 +289,7 @@ impl Shard {
             }
             Ok(bytes) => {
                 if bytes > 0 {
-                    conn.core.handle_write_progress(self.http.now);
+                    conn.core.handle_write_progress();
                 }
                 self.send(id, output);
             }
@@ -305,7 +305,7 @@ impl Shard {
 
     fn send(&mut self, id: ConnId, output: Box<Output>) {
         let Some(conn) = self.conns.get(id) else { return self.http.recycle(output) };
-        conn.flight = Flight::Under(self.ring.send(id, conn.socket.as_fd(), output));
+        conn.flight = Some(self.ring.send(id, conn.socket.as_fd(), output));
         self.flights += 1;
         self.flushed.push(id);
     }
@@ -425,7 +425,7 @@ impl Shard {
         let mut flushed = std::mem::take(&mut self.flushed);
         for id in flushed.drain(..) {
             if let Some(conn) = self.conns.get(id)
-                && conn.flight != Flight::Grounded
+                && conn.flight.is_some()
             {
                 conn.core.handle_write_stall(self.http.now, &self.http.limits);
                 touch(conn, id, &mut self.dirty);
@@ -448,7 +448,7 @@ impl Shard {
     fn expire_one(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get(id) else { return };
         conn::tick(conn, &mut self.http);
-        match conn.core.handle_timeout(self.http.now, &self.http.limits) {
+        match conn.core.handle_timeout(self.http.now) {
             None => {}
             Some(Timeout::Body) => conn::fail(conn, &mut self.http, Error::BodyTimeout),
             Some(Timeout::Handler) => conn::fail(conn, &mut self.http, Error::HandlerTimeout),
@@ -478,16 +478,16 @@ impl Shard {
         if closing == Close::Abort {
             return self.abort(id);
         }
-        if conn.flight == Flight::Grounded
+        if conn.flight.is_none()
             && let Some(output) = conn.take_output()
         {
-            conn.flight = Flight::Under(self.ring.send(id, conn.socket.as_fd(), output));
+            conn.flight = Some(self.ring.send(id, conn.socket.as_fd(), output));
             self.flights += 1;
             self.flushed.push(id);
         }
         match closing {
             Close::Keep => self.steer_receive(id),
-            Close::Now | Close::HalfThenDrain if conn.flight != Flight::Grounded => {}
+            Close::Now | Close::HalfThenDrain if conn.flight.is_some() => {}
             Close::Now => return self.close(id),
             Close::HalfThenDrain => {
                 if conn.receive == Receive::Ended {
@@ -497,6 +497,7 @@ impl Shard {
                     conn.half_closed = true;
                     // An error means that the peer is gone, which the receive will tell.
                     let _gone = crate::sys::socket::shutdown_write(conn.socket.as_fd());
+                    conn.core.begin_drain(self.http.now);
                 }
                 self.steer_receive(id);
             }
@@ -532,7 +533,7 @@ impl Shard {
             // An armed receive holds the socket: without this the peer would see no FIN.
             self.ring.cancel_receive(id);
         }
-        if let Flight::Under(flight) = conn.flight {
+        if let Some(flight) = conn.flight {
             self.ring.cancel_send(flight);
         }
         self.wheel.remove(&mut self.conns, id.index);
