@@ -8,8 +8,7 @@ use ::http::{HeaderValue, StatusCode, header};
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::http::Error;
-use crate::{App, Event, Request, Response, executor, task};
+use crate::{App, Error, Event, Request, Response, executor, task};
 
 /// The application that `corewise demo` serves.
 pub fn app() -> App {
@@ -82,6 +81,7 @@ async fn sleep(request: Request) -> Result<String, Error> {
 
 async fn block(request: Request) -> Result<String, Error> {
     let ms = within(request.param_as("ms")?, WAIT_MS)?;
+    // Meant: this is the call that would hold up a shard if it were made inside a turn.
     executor::spawn_blocking(move || std::thread::sleep(Duration::from_millis(ms))).await;
     Ok(format!("a thread was blocked for {ms} ms; the shard was not\n"))
 }
