@@ -62,7 +62,7 @@ fn read_one(output: &[u8], asked: Asked) -> Result<(&[u8], bool), String> {
     } else if !empty {
         match length {
             Some(length) => {
-                rest = rest.get(length..).ok_or_else(|| format!("the body is {CUT}"))?
+                rest = rest.get(length..).ok_or_else(|| format!("the body is {CUT}"))?;
             }
             None if close => rest = &[],
             None => return Err("a body without an end".to_owned()),
