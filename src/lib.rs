@@ -1,6 +1,8 @@
 //! corewise: an HTTP server for Linux that never lets one request hurt another.
 
 #[forbid(unsafe_code)]
+pub mod config;
+#[forbid(unsafe_code)]
 pub mod exit;
 #[forbid(unsafe_code)]
 pub mod http;
