@@ -9,6 +9,10 @@ pub mod http;
 #[forbid(unsafe_code)]
 pub mod limits;
 pub mod net;
+#[forbid(unsafe_code)]
+pub mod supervisor;
 pub mod sys;
+#[forbid(unsafe_code)]
+pub mod telemetry;
 
 pub use exit::Exit;

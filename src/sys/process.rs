@@ -1,6 +1,5 @@
 //! Processes: fork, what a child does first, signals to it, and how it ended.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -81,7 +80,7 @@ impl Forked {
     ///
     /// Nothing of the copied stack above is unwound and no destructor of it runs: the values
     /// there belong to the parent.
-    pub fn exit_with(self, body: impl FnOnce(&Self) -> u8) -> Infallible {
+    pub fn exit_with(self, body: impl FnOnce(&Self) -> u8) -> ! {
         let code = catch_unwind(AssertUnwindSafe(|| body(&self))).unwrap_or(PANIC_CODE);
         exit_now(code)
     }
