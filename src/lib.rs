@@ -1,6 +1,8 @@
 //! corewise: an HTTP server for Linux that never lets one request hurt another.
 
 #[forbid(unsafe_code)]
+pub mod cli;
+#[forbid(unsafe_code)]
 pub mod config;
 #[forbid(unsafe_code)]
 pub mod exit;
