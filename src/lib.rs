@@ -5,12 +5,20 @@ pub mod cli;
 #[forbid(unsafe_code)]
 pub mod config;
 #[forbid(unsafe_code)]
+pub mod executor;
+#[forbid(unsafe_code)]
 pub mod exit;
+#[forbid(unsafe_code)]
+pub mod handler;
 #[forbid(unsafe_code)]
 pub mod http;
 #[forbid(unsafe_code)]
 pub mod limits;
 pub mod net;
+#[forbid(unsafe_code)]
+pub mod router;
+#[forbid(unsafe_code)]
+pub mod shard;
 #[forbid(unsafe_code)]
 pub mod supervisor;
 pub mod sys;
@@ -18,3 +26,4 @@ pub mod sys;
 pub mod telemetry;
 
 pub use exit::Exit;
+pub use handler::{Body, Event, Request, Response, task};

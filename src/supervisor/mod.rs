@@ -14,7 +14,7 @@ pub mod state;
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write as _};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use process::{Child, Nursery};
@@ -25,9 +25,9 @@ use crate::config::{Config, LogFormat};
 use crate::exit::Exit;
 use crate::net::listener::Listener;
 use crate::sys::channel::{Channel, FromChild, Received};
-use crate::sys::page::PageWords;
+use crate::sys::page::SharedPage;
 use crate::sys::poll::wait_readable;
-use crate::sys::process::{self as system, Ended, Pid, own_pid};
+use crate::sys::process::{self as system, Ended, Pid, PidFd, own_pid};
 use crate::sys::signal::{Signal, SignalFd};
 use crate::sys::title::Title;
 use crate::telemetry::log::{Form, Logger};
@@ -52,11 +52,11 @@ pub struct ShardStart<'a> {
     /// TERM and INT, which are blocked: both mean to leave.
     pub signals: SignalFd,
     /// The supervisor's pidfd: readable once it is dead.
-    pub supervisor: OwnedFd,
+    pub supervisor: PidFd,
     /// All settings.
     pub config: &'a Config,
     /// Where its turns are counted.
-    pub page: &'a PageWords,
+    pub page: SharedPage,
 }
 
 /// The code that the supervisor does not know: each is called in a process of its own.

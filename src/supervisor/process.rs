@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use super::state::ChildId;
 use super::{Roles, ShardStart};
@@ -52,7 +52,7 @@ impl Nursery<'_> {
         let page = SharedPage::map()?;
         match fork()? {
             Fork::Child(forked) => forked
-                .exit_with(|forked| self.child_main(forked, id, listeners, title, theirs, &page)),
+                .exit_with(|forked| self.child_main(forked, id, listeners, title, theirs, page)),
             Fork::Parent(pid) => {
                 page.keep_from_children()?;
                 Ok(Child { id, pid, pidfd: PidFd::open(pid)?, channel: ours, page })
@@ -67,7 +67,7 @@ impl Nursery<'_> {
         listeners: &[Listener],
         title: &mut Option<Title>,
         channel: Channel,
-        page: &SharedPage,
+        page: SharedPage,
     ) -> u8 {
         let prepared = self.prepare(forked, id, listeners, title, &channel);
         let (listeners, signals, supervisor) = match prepared {
@@ -86,7 +86,7 @@ impl Nursery<'_> {
             signals,
             supervisor,
             config: self.config,
-            page: page.words(),
+            page,
         };
         (self.roles.shard)(start).code()
     }
@@ -99,7 +99,7 @@ impl Nursery<'_> {
         listeners: &[Listener],
         title: &mut Option<Title>,
         channel: &Channel,
-    ) -> Result<(Vec<Listener>, SignalFd, OwnedFd), Trouble> {
+    ) -> Result<(Vec<Listener>, SignalFd, PidFd), Trouble> {
         let step = |step| move |error| Trouble { step, error, exit: Exit::System };
         forked.leave_process_group().map_err(step("setpgid"))?;
         name_process(id, title);
@@ -116,7 +116,7 @@ impl Nursery<'_> {
         let signals = signals.map_err(step("signalfd"))?;
         let listeners: Result<Vec<_>, _> = listeners.iter().map(Listener::duplicate).collect();
         let listeners = listeners.map_err(step("dup of a listener"))?;
-        let supervisor = descriptors::duplicate(self.supervisor).map_err(step("dup of a pidfd"))?;
+        let supervisor = self.supervisor.duplicate().map_err(step("dup of a pidfd"))?;
         let mut keep = vec![channel.as_fd(), signals.as_fd(), supervisor.as_fd()];
         keep.extend(listeners.iter().map(AsFd::as_fd));
         descriptors::close_all_but(forked, &keep).map_err(step("close_range"))?;

@@ -388,17 +388,19 @@ impl State {
     }
 
     fn handle_retiring(&mut self, id: ChildId, now: Instant) {
-        // While all stop, the listeners have no successor to go to.
-        if self.phase != Phase::Running {
+        if matches!(self.phase, Phase::Ending { .. } | Phase::Left) {
             return;
         }
         let until = now + self.timings.grace + self.timings.force;
         let place = &mut self.places[usize::from(id.shard)];
         let Some(mut child) = place.current.take_if(|child| child.id == id) else { return };
-        let restart = place.restarts.handle_death(child.was_ready, now);
         child.state = ChildState::Retiring { until };
+        // While all stop, a successor is needed only for a queue that nobody has emptied. A
+        // service manager that signals every process at once makes that the common case.
+        if place.listeners == Listeners::Open {
+            place.start_at = Some(place.restarts.handle_death(child.was_ready, now).at);
+        }
         place.retired.push(child);
-        place.start_at = Some(restart.at);
         self.report(Report::Retiring(id));
         self.handle_timeout(now);
     }

@@ -1,5 +1,7 @@
 //! The two clocks.
 
+use std::time::Duration;
+
 use rustix::time::{ClockId, clock_gettime};
 
 /// Nanoseconds on CLOCK_MONOTONIC: the same base in every process of this machine, and it stands
@@ -13,6 +15,14 @@ pub fn monotonic_ns() -> u64 {
 #[must_use]
 pub fn unix_seconds() -> u64 {
     nanoseconds(ClockId::Realtime) / NANOS_PER_SECOND
+}
+
+/// Seconds since 1970 and how far into the next one.
+#[must_use]
+pub fn unix_time() -> (u64, Duration) {
+    let nanoseconds = nanoseconds(ClockId::Realtime);
+    let into = Duration::from_nanos(nanoseconds % NANOS_PER_SECOND);
+    (nanoseconds / NANOS_PER_SECOND, into)
 }
 
 /// Milliseconds since 1970, for log lines.

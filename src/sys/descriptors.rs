@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::dup;
@@ -74,6 +74,15 @@ fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
 pub(super) unsafe fn own(fd: RawFd) -> OwnedFd {
     // SAFETY: the caller promises that `fd` is open and has no other owner.
     unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Any owner of a descriptor, made from another: for types of libraries that can only be built
+/// from a raw one.
+#[must_use]
+pub fn from_owned_fd<T: FromRawFd>(fd: OwnedFd) -> T {
+    // SAFETY: FromRawFd asks for an open descriptor that nobody else owns; `into_raw_fd` gives up
+    // exactly that.
+    unsafe { T::from_raw_fd(fd.into_raw_fd()) }
 }
 
 #[cfg(test)]

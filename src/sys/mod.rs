@@ -13,4 +13,5 @@ pub mod poll;
 pub mod process;
 pub mod procfs;
 pub mod signal;
+pub mod socket;
 pub mod title;

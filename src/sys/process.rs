@@ -150,6 +150,11 @@ impl PidFd {
         Ok(Self { fd: pidfd_open(raw, PidfdFlags::empty())? })
     }
 
+    /// A second descriptor for the same process.
+    pub fn duplicate(&self) -> io::Result<Self> {
+        Ok(Self { fd: super::descriptors::duplicate(&self.fd)? })
+    }
+
     /// Sends a signal. False when the process is gone.
     pub fn send(&self, signal: Signal) -> io::Result<bool> {
         match pidfd_send_signal(&self.fd, signal.to_rustix()) {
