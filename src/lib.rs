@@ -1,6 +1,10 @@
 //! corewise: an HTTP server for Linux that never lets one request hurt another.
 
 #[forbid(unsafe_code)]
+pub mod cli;
+#[forbid(unsafe_code)]
+pub mod config;
+#[forbid(unsafe_code)]
 pub mod executor;
 #[forbid(unsafe_code)]
 pub mod exit;
@@ -15,7 +19,11 @@ pub mod net;
 pub mod router;
 #[forbid(unsafe_code)]
 pub mod shard;
+#[forbid(unsafe_code)]
+pub mod supervisor;
 pub mod sys;
+#[forbid(unsafe_code)]
+pub mod telemetry;
 
 pub use exit::Exit;
 pub use handler::{Body, Event, Request, Response, task};

@@ -1,45 +1,104 @@
 //! corewise: the binary.
+
+use std::env;
+
+use corewise::cli::{self, Invocation};
+use corewise::config::{Config, Idle};
 use corewise::handler::{Handler, IntoHandler};
-use corewise::{Request, Response, task};
-use corewise::shard::{Setup, Idle};
-use corewise::sys::{channel, signal::{SignalFd, Signal, block_only}, process::{PidFd, parent_pid}};
-use corewise::net::listener::{Group, open_group};
-use corewise::router::Router;
+use corewise::net::Ring;
+use corewise::router::{Builder, Router};
+use corewise::shard::{self, Setup};
+use corewise::supervisor::{self, Engine, ProbeError, Roles, ShardStart};
+use corewise::{Exit, Request, Response, executor, task};
+use http::Method;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn add<K>(b: &mut corewise::router::Builder<usize>, hs: &mut Vec<Handler>, m: http::Method, p: &str, h: impl IntoHandler<K>) {
-    b.insert(Some(m), p, hs.len()).unwrap();
-    hs.push(h.into_handler());
+fn main() -> Exit {
+    match cli::parse(env::args_os()) {
+        Ok(Invocation::Check(sources)) => cli::check(&sources),
+        Ok(Invocation::Demo(sources)) => match cli::resolve(&sources) {
+            Ok(config) => serve(config),
+            Err(exit) => exit,
+        },
+        Err(exit) => exit,
+    }
 }
-#[derive(serde::Serialize)]
-struct M { message: &'static str }
-async fn sleep(r: Request) -> Response {
-    let ms: u64 = r.param("ms").parse().unwrap_or(0);
-    corewise::executor::sleep(std::time::Duration::from_millis(ms)).await;
-    Response::text(format!("slept {ms}"))
+
+fn serve(config: Config) -> Exit {
+    supervisor::run(config, Roles { probe: &probe, shard: &serve_shard })
 }
-fn main() {
-    let port: u16 = std::env::args().nth(1).map_or(0, |p| p.parse().unwrap());
-    corewise::sys::affinity::pin(0).unwrap();
-    block_only(&[Signal::Terminate]).unwrap();
-    let listeners = open_group(Group { address: ([127,0,0,1], port).into(), count: 1, backlog: 4096, only_v6: false }).unwrap();
-    eprintln!("ready http://{}", listeners[0].address());
-    let (a, _b) = channel::pair().unwrap();
-    let mut b = Router::builder();
-    let mut hs = Vec::new();
-    use http::Method;
-    add(&mut b, &mut hs, Method::GET, "/plaintext", |_: &Request| Response::fixed("Hello, World!").content_type("text/plain"));
-    add(&mut b, &mut hs, Method::GET, "/json", |_: &Request| Response::json(&M { message: "Hello, World!" }));
-    add(&mut b, &mut hs, Method::GET, "/user/{id}", |r: &Request| Response::text(r.param("id")));
-    add(&mut b, &mut hs, Method::POST, "/echo", task(async |mut r: Request| Response::relay(r.take_body())));
-    add(&mut b, &mut hs, Method::GET, "/sleep/{ms}", task(sleep));
-    add(&mut b, &mut hs, Method::GET, "/panic", |_: &Request| -> Response { panic!("x") });
-    let end = corewise::shard::run(Setup {
-        listeners, channel: a, signals: SignalFd::open(&[Signal::Terminate]).unwrap(), supervisor: PidFd::open(parent_pid().unwrap()).unwrap(),
-        page: None, router: b.build(), handlers: hs, limits: Default::default(), connections_max: 65536,
-        idle: Idle::Adaptive, grace: std::time::Duration::from_secs(5), force: std::time::Duration::from_secs(5),
+
+fn probe() -> Result<Engine, ProbeError> {
+    match Ring::open() {
+        Ok(_) => Ok(Engine { name: "io_uring".into() }),
+        Err(error) => Err(ProbeError {
+            reason: format!("io_uring cannot be used here: {error}"),
+            fix: "see kernel.io_uring_disabled, and the seccomp profile of the container".into(),
+        }),
+    }
+}
+
+fn serve_shard(start: ShardStart<'_>) -> Exit {
+    let config = start.config;
+    let (router, handlers) = routes();
+    let channel = start.channel;
+    let setup = Setup {
+        listeners: start.listeners,
+        channel,
+        signals: start.signals,
+        supervisor: start.supervisor,
+        page: Some(start.page),
+        router,
+        handlers,
+        limits: config.http,
+        connections_max: config.shard.connections as usize,
+        idle: match config.shard.idle {
+            Idle::Adaptive => shard::Idle::Adaptive,
+            Idle::Sleep => shard::Idle::Sleep,
+            Idle::Spin => shard::Idle::Spin,
+        },
+        grace: config.shutdown.grace,
+        force: config.shutdown.force,
+    };
+    match shard::run(setup) {
+        Ok(_) => Exit::Clean,
+        Err(error) => {
+            tracing::error!(%error, "shard cannot start");
+            Exit::System
+        }
+    }
+}
+
+fn routes() -> (Router<usize>, Vec<Handler>) {
+    let mut builder = Router::builder();
+    let mut handlers = Vec::new();
+    let both = (&mut builder, &mut handlers);
+    add(both, Method::GET, "/plaintext", |_: &Request| {
+        Response::fixed("Hello, World!").content_type("text/plain")
     });
-    eprintln!("{end:?}");
+    let both = (&mut builder, &mut handlers);
+    add(both, Method::GET, "/user/{id}", |r: &Request| Response::text(r.param("id")));
+    let both = (&mut builder, &mut handlers);
+    add(both, Method::POST, "/echo", task(async |mut r: Request| Response::relay(r.take_body())));
+    let both = (&mut builder, &mut handlers);
+    add(both, Method::GET, "/sleep/{ms}", task(sleep));
+    (builder.build(), handlers)
+}
+
+fn add<K>(
+    (builder, handlers): (&mut Builder<usize>, &mut Vec<Handler>),
+    method: Method,
+    path: &str,
+    handler: impl IntoHandler<K>,
+) {
+    builder.insert(Some(method), path, handlers.len()).expect("the routes do not clash");
+    handlers.push(handler.into_handler());
+}
+
+async fn sleep(request: Request) -> Response {
+    let milliseconds: u64 = request.param("ms").parse().unwrap_or(0);
+    executor::sleep(std::time::Duration::from_millis(milliseconds)).await;
+    Response::text(format!("slept {milliseconds}"))
 }
