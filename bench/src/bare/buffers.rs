@@ -38,7 +38,12 @@ impl Buffers {
     pub(super) fn register(&mut self, submitter: &Submitter<'_>) -> io::Result<()> {
         // SAFETY: `entries` is page-aligned, holds COUNT descriptors, and is never unmapped.
         unsafe {
-            submitter.register_buf_ring_with_flags(self.entries.as_ptr() as u64, COUNT, GROUP, 0)?;
+            submitter.register_buf_ring_with_flags(
+                self.entries.as_ptr() as u64,
+                COUNT,
+                GROUP,
+                0,
+            )?;
         }
         for id in 0..COUNT {
             self.give_back(id);
@@ -49,15 +54,15 @@ impl Buffers {
 
     /// What the kernel received into buffer `id`.
     pub(super) fn bytes(&self, id: u16, length: usize) -> &[u8] {
-        assert!(id < COUNT && length <= BUFFER_BYTES, "the kernel names a buffer that it was given");
+        assert!(
+            id < COUNT && length <= BUFFER_BYTES,
+            "the kernel names a buffer that it was given"
+        );
         // SAFETY: the range lies within `data` (asserted), which is never unmapped. The kernel
         // wrote it before it posted the completion and does not touch it until `give_back`, which
         // takes `&mut self` and so cannot happen while this borrow lives.
         unsafe {
-            slice::from_raw_parts(
-                self.data.as_ptr().add(usize::from(id) * BUFFER_BYTES),
-                length,
-            )
+            slice::from_raw_parts(self.data.as_ptr().add(usize::from(id) * BUFFER_BYTES), length)
         }
     }
 
@@ -79,9 +84,8 @@ impl Buffers {
     pub(super) fn publish(&self) {
         // SAFETY: `entries` is the first descriptor of a mapped ring; its tail field is aligned for
         // a u16, and everyone (the kernel too) writes or reads it as one atomic word.
-        let tail = unsafe {
-            AtomicU16::from_ptr(BufRingEntry::tail(self.entries.as_ptr()).cast_mut())
-        };
+        let tail =
+            unsafe { AtomicU16::from_ptr(BufRingEntry::tail(self.entries.as_ptr()).cast_mut()) };
         // Pairs with the kernel's acquire load of the tail when it picks a buffer.
         tail.store(self.tail, Ordering::Release);
     }

@@ -164,7 +164,11 @@ mod tests {
 
     #[test]
     fn the_last_request_decides_whether_the_connection_stays() {
-        check(&["GET / HTTP/1.1\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\n\r\n"], 1, Input::Close);
+        check(
+            &["GET / HTTP/1.1\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\n\r\n"],
+            1,
+            Input::Close,
+        );
         check(&["GET / HTTP/1.0\r\n\r\n"], 1, Input::Close);
         check(&["GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"], 1, Input::Open);
         check(&["GET / HTTP/1.1\r\n\r\n\0"], 1, Input::Close);

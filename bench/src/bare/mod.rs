@@ -44,7 +44,8 @@ pub(crate) fn run(listener: &TcpListener, options: &Options) -> io::Result<()> {
         buffers,
         connections: Connections::default(),
         answer: Answer::new(),
-        spare: Vec::new(), posted: 0,
+        spare: Vec::new(),
+        posted: 0,
     };
     server.serve(completions)
 }
@@ -259,7 +260,8 @@ impl Server {
         }
         if state.sent == state.sending.len() {
             state.sent = 0;
-            let mut done = std::mem::replace(&mut state.sending, std::mem::take(&mut state.waiting));
+            let mut done =
+                std::mem::replace(&mut state.sending, std::mem::take(&mut state.waiting));
             done.clear();
             self.spare.push(done);
         }
@@ -325,11 +327,7 @@ impl Server {
     }
 
     fn push_socket(&mut self, entry: squeue::Entry, operation: Operation, connection: u32) {
-        let entry = if self.options.direct {
-            entry.flags(Flags::FIXED_FILE)
-        } else {
-            entry
-        };
+        let entry = if self.options.direct { entry.flags(Flags::FIXED_FILE) } else { entry };
         self.push(entry, operation, connection);
     }
 
