@@ -6,4 +6,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod conformance;
+mod features;
 mod harness;
+mod regression;
+mod supervisor;
+mod survive;

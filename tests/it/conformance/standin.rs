@@ -46,11 +46,9 @@ fn serve(mut stream: TcpStream, flaw: Flaw) {
         match judge_with(flaw, &input) {
             Judged::Request(request, used) => {
                 input.drain(..used);
-                if flaw == Flaw::Forgets && input.starts_with(b"GET") {
-                    input.clear();
-                }
+                let forgotten = flaw == Flaw::Forgets && input.starts_with(b"GET");
                 continued = false;
-                let close = request.close;
+                let close = request.close || forgotten;
                 if stream.write_all(&answer(&request, flaw)).is_err() || close {
                     return hang_up(&mut stream);
                 }

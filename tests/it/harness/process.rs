@@ -74,6 +74,18 @@ pub(crate) fn descriptor(pid: u32, fd: u32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok()
 }
 
+/// How many sockets that listen at `port` a process holds.
+pub(crate) fn listeners_held(pid: u32, port: u16) -> usize {
+    let listening: Vec<String> = sockets(port)
+        .into_iter()
+        .filter(|socket| socket.listening)
+        .map(|socket| format!("socket:[{}]", socket.inode))
+        .collect();
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let links = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
+    links.filter(|link| listening.iter().any(|socket| link.as_os_str() == socket.as_str())).count()
+}
+
 /// How many descriptors a process has open.
 pub(crate) fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
@@ -101,6 +113,7 @@ pub(crate) fn cpu_time(pid: u32) -> Duration {
 pub(crate) struct Socket {
     pub(crate) listening: bool,
     pub(crate) established: bool,
+    pub(crate) inode: u64,
     /// Bytes sent and not acknowledged; for a listener the backlog.
     pub(crate) send_queue: usize,
     /// Bytes that nobody has read; for a listener the connections that wait in it.
@@ -124,6 +137,8 @@ fn socket(line: &str, port: u16) -> Option<Socket> {
     Some(Socket {
         listening: state == "0A",
         established: state == "01",
+        // Timer, retransmits, uid and timeout stand between the queues and the inode.
+        inode: words.nth(4)?.parse().ok()?,
         send_queue: usize::from_str_radix(send, 16).ok()?,
         receive_queue: usize::from_str_radix(receive, 16).ok()?,
     })
