@@ -35,6 +35,12 @@ pub(crate) enum Step {
     Send(Vec<u8>),
 }
 
+impl Step {
+    fn expected(&self) -> Option<&Answer> {
+        if let Step::Expect(answer) = self { Some(answer) } else { None }
+    }
+}
+
 /// How the connection must be after the last step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -70,13 +76,13 @@ impl Answer {
     }
 
     /// The answer to a HEAD: no content follows.
-    pub(crate) fn to_head(mut self) -> Answer {
+    pub(crate) fn for_head(mut self) -> Answer {
         self.asked.head = true;
         self
     }
 
     /// The answer to an HTTP/1.0 request.
-    pub(crate) fn to_http10(mut self) -> Answer {
+    pub(crate) fn for_http10(mut self) -> Answer {
         self.asked.http10 = true;
         self
     }
@@ -214,8 +220,7 @@ impl Case {
         if !self.simple {
             return None;
         }
-        let answer = |step| if let &Step::Expect(ref answer) = step { Some(answer) } else { None };
-        Some((bytes, rest.iter().map(answer).collect::<Option<_>>()?))
+        Some((bytes, rest.iter().map(Step::expected).collect::<Option<_>>()?))
     }
 }
 

@@ -24,6 +24,7 @@ mod rfc9112_transfer_encoding;
 mod selfcheck;
 mod standin;
 
+use std::net::SocketAddr;
 use std::sync::OnceLock;
 
 use crate::harness::{Launch, Server, shared};
@@ -33,6 +34,15 @@ use case::{Case, run};
 fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     shared(&SERVER, || Launch::demo().shards(1))
+}
+
+/// Where the tables are played: on the shared server, or, with `COREWISE_IT_ADDRESS`, on one that
+/// runs already, for whoever works on a part of the server.
+fn address() -> SocketAddr {
+    match std::env::var("COREWISE_IT_ADDRESS") {
+        Ok(address) => address.parse().expect("COREWISE_IT_ADDRESS is an address and a port"),
+        Err(_) => server().address,
+    }
 }
 
 type Table = (&'static str, fn() -> Vec<Case>);
@@ -60,7 +70,7 @@ macro_rules! tables {
     ($($name:ident)*) => {
         $(#[test]
         fn $name() {
-            run(server().address, &self::$name::cases());
+            run(address(), &self::$name::cases());
         })*
     };
 }

@@ -79,7 +79,7 @@ pub(crate) fn cases() -> Vec<Case> {
             [
                 send("POST /echo HTTP/1.0\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"),
                 send("hello"),
-                Step::Expect(text("hello").to_http10()),
+                Step::Expect(text("hello").for_http10()),
             ],
             End::Closed,
         ),

@@ -44,13 +44,13 @@ pub(crate) fn cases() -> Vec<Case> {
             "9112 3.2",
             "HTTP/1.0 needs no Host",
             b"GET /user/x HTTP/1.0\r\n\r\n",
-            last([text("x").to_http10()]),
+            last([text("x").for_http10()]),
         ),
         case(
             "9112 3.2",
             "HTTP/1.0 with a Host",
             b"GET /user/x HTTP/1.0\r\nHost: a\r\n\r\n",
-            last([text("x").to_http10()]),
+            last([text("x").for_http10()]),
         ),
         case(
             "9112 3.2",

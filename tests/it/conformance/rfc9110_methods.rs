@@ -10,7 +10,7 @@ fn request(line: &str) -> Vec<u8> {
 pub(crate) fn cases() -> Vec<Case> {
     let refused = || either([status(&[405]).field("allow", "GET")]);
     let unknown = || either([status(&[405, 501])]);
-    let head = |length: &'static str| status(&[200]).to_head().field("content-length", length);
+    let head = |length: &'static str| status(&[200]).for_head().field("content-length", length);
     vec![
         case("9110 9.3.1", "GET of a text", request("GET /plaintext"), serve([text("Hello, World!").field("content-type", "text/plain").field("content-length", "13")])),
         case("9110 9.3.1", "GET of JSON", request("GET /json"), serve([status(&[200]).field("content-type", "application/json")])),
@@ -18,15 +18,15 @@ pub(crate) fn cases() -> Vec<Case> {
         case("9110 9.3.1", "GET of an unknown path", request("GET /nothing"), serve([status(&[404])])),
         case("9110 9.3.2", "HEAD has the fields of GET and no content", request("HEAD /plaintext"), serve([head("13").field("content-type", "text/plain")])),
         case("9110 9.3.2", "HEAD of a path with a parameter", request("HEAD /user/abcd"), serve([head("4")])),
-        case("9110 9.3.2", "HEAD of an unknown path", request("HEAD /nothing"), serve([status(&[404]).to_head()])),
-        case("9110 9.3.2", "HEAD of a stream", request("HEAD /stream?chunks=3&bytes=10&gap_ms=0"), serve([status(&[200]).to_head()])),
-        case("9110 9.3.2", "HEAD of an async route", request("HEAD /sleep/1"), serve([status(&[200]).to_head()])),
+        case("9110 9.3.2", "HEAD of an unknown path", request("HEAD /nothing"), serve([status(&[404]).for_head()])),
+        case("9110 9.3.2", "HEAD of a stream", request("HEAD /stream?chunks=3&bytes=10&gap_ms=0"), serve([status(&[200]).for_head()])),
+        case("9110 9.3.2", "HEAD of an async route", request("HEAD /sleep/1"), serve([status(&[200]).for_head()])),
         case("9110 9.3.2", "HEAD twice, then GET", [request("HEAD /user/a"), request("HEAD /user/b"), request("GET /user/c")].concat(), serve([head("1"), head("1"), text("c")])),
         case("9110 9.3.2", "HEAD between GETs", [request("GET /user/a"), request("HEAD /user/bb"), request("GET /user/c")].concat(), serve([text("a"), head("2"), text("c")])),
         case("9110 9.3.2", "HEAD with close", b"HEAD /user/a HTTP/1.1\r\nHost: it\r\nConnection: close\r\n\r\n", last([head("1")])),
-        case("9110 9.3.2", "HEAD from an HTTP/1.0 client", b"HEAD /user/a HTTP/1.0\r\n\r\n", last([head("1").to_http10()])),
+        case("9110 9.3.2", "HEAD from an HTTP/1.0 client", b"HEAD /user/a HTTP/1.0\r\n\r\n", last([head("1").for_http10()])),
         case("9110 14.2", "Range means nothing on HEAD", b"HEAD /plaintext HTTP/1.1\r\nHost: it\r\nRange: bytes=0-1\r\n\r\n", serve([head("13")])),
-        case("9110 9.3.2", "HEAD of a panic is a 500 without content", request("HEAD /panic"), either([status(&[500]).to_head()])),
+        case("9110 9.3.2", "HEAD of a panic is a 500 without content", request("HEAD /panic"), either([status(&[500]).for_head()])),
         case("9110 9.3.3", "POST gives the content to the route", b"POST /echo HTTP/1.1\r\nHost: it\r\nContent-Length: 5\r\n\r\nhello", serve([text("hello")])),
         case("9110 9.3.3", "POST without content", request("POST /echo"), serve([text("")])),
         case("9110 9.3.3", "POST of every byte there is", [b"POST /echo HTTP/1.1\r\nHost: it\r\nContent-Length: 256\r\n\r\n".to_vec(), (0..=255).collect()].concat(), serve([text((0..=255).collect::<Vec<u8>>())])),
@@ -35,7 +35,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("9110 15.5.6", "PUT to a route of GET", b"PUT /plaintext HTTP/1.1\r\nHost: it\r\nContent-Length: 3\r\n\r\nabc", refused()),
         case("9110 15.5.6", "PATCH to a route of GET", request("PATCH /plaintext"), refused()),
         case("9110 15.5.6", "GET of a route of POST", request("GET /echo"), either([status(&[405]).field("allow", "POST")])),
-        case("9110 15.5.6", "HEAD of a route of POST", request("HEAD /echo"), either([status(&[405]).to_head().field("allow", "POST")])),
+        case("9110 15.5.6", "HEAD of a route of POST", request("HEAD /echo"), either([status(&[405]).for_head().field("allow", "POST")])),
         case("9110 15.5.6", "Allow lists HEAD beside GET", request("DELETE /plaintext"), either([status(&[405]).field("allow", "HEAD")])),
         case("9110 9.1", "an unknown method", request("FROBNICATE /plaintext"), unknown()),
         case("9110 9.1", "methods tell letter case", request("get /plaintext"), unknown()),

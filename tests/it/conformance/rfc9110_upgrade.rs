@@ -62,7 +62,7 @@ pub(crate) fn cases() -> Vec<Case> {
             "9110 7.8",
             "an HTTP/1.0 client cannot upgrade",
             b"GET /user/x HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
-            last([text("x").to_http10()]),
+            last([text("x").for_http10()]),
         ),
         case(
             "9113 3.4",

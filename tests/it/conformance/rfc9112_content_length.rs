@@ -71,7 +71,7 @@ pub(crate) fn cases() -> Vec<Case> {
             "9112 6.3",
             "a body from an HTTP/1.0 client",
             b"POST /echo HTTP/1.0\r\nContent-Length: 5\r\n\r\nhello",
-            last([text("hello").to_http10()]),
+            last([text("hello").for_http10()]),
         ),
         case(
             "9112 6.3",

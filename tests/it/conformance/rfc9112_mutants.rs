@@ -159,7 +159,7 @@ fn expect_none(count: usize, faults: Vec<String>) {
 #[test]
 fn mutants_of_one_byte_are_served_as_what_they_are_or_refused() {
     let mutants = mutants();
-    expect_none(mutants.len(), failures(super::server().address, &mutants));
+    expect_none(mutants.len(), failures(super::address(), &mutants));
 }
 
 #[test]
@@ -168,5 +168,5 @@ fn wild_mutants_are_served_as_what_they_are_or_refused() {
     let seed = seed.unwrap_or(1);
     let mutants = wild(seed, 4000);
     println!("seed {seed} (COREWISE_IT_SEED)");
-    expect_none(mutants.len(), failures(super::server().address, &mutants));
+    expect_none(mutants.len(), failures(super::address(), &mutants));
 }

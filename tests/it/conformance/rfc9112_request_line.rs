@@ -117,7 +117,7 @@ pub(crate) fn cases() -> Vec<Case> {
             "9112 2.3",
             "HTTP/1.0 is answered and closed",
             b"GET /user/x HTTP/1.0\r\n\r\n",
-            last([text("x").to_http10()]),
+            last([text("x").for_http10()]),
         ),
         case(
             "9110 2.5",

@@ -2,18 +2,18 @@
 //! All tables again, in single bytes, in random pieces, and in two pieces at many places.
 
 use super::case::{Cut, run_cut};
-use super::{all_cases, server};
+use super::{address, all_cases};
 
 #[test]
 fn single_bytes_give_the_same_answers() {
-    run_cut(server().address, &all_cases(), Cut::EveryByte);
+    run_cut(address(), &all_cases(), Cut::EveryByte);
 }
 
 #[test]
 fn random_pieces_give_the_same_answers() {
     let cases = all_cases();
     for seed in 1..=6 {
-        run_cut(server().address, &cases, Cut::Random(seed));
+        run_cut(address(), &cases, Cut::Random(seed));
     }
 }
 
@@ -21,6 +21,6 @@ fn random_pieces_give_the_same_answers() {
 fn two_pieces_give_the_same_answers() {
     let cases = all_cases();
     for share in (8..256).step_by(16) {
-        run_cut(server().address, &cases, Cut::Two(u8::try_from(share).expect("below 256")));
+        run_cut(address(), &cases, Cut::Two(u8::try_from(share).expect("below 256")));
     }
 }

@@ -55,12 +55,6 @@ impl Launch {
         self
     }
 
-    /// One more argument.
-    pub(crate) fn argument(mut self, argument: &str) -> Launch {
-        self.arguments.push(argument.into());
-        self
-    }
-
     /// One setting by its TOML name, `limits.header-timeout`, given through the environment.
     pub(crate) fn set(mut self, key: &str, value: &str) -> Launch {
         let name = key.to_uppercase().replace('.', "__").replace('-', "_");
@@ -356,11 +350,6 @@ impl Server {
     /// What it has written to stderr so far.
     pub(crate) fn stderr(&self) -> String {
         lock(&self.running.stderr).clone()
-    }
-
-    /// What it has written to stdout so far.
-    pub(crate) fn stdout(&self) -> String {
-        lock(&self.running.stdout).clone()
     }
 
     /// Sends a signal to the supervisor.

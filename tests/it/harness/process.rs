@@ -112,7 +112,6 @@ pub(crate) fn cpu_time(pid: u32) -> Duration {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Socket {
     pub(crate) listening: bool,
-    pub(crate) established: bool,
     pub(crate) inode: u64,
     /// Bytes sent and not acknowledged; for a listener the backlog.
     pub(crate) send_queue: usize,
@@ -136,7 +135,6 @@ fn socket(line: &str, port: u16) -> Option<Socket> {
     let (send, receive) = words.next()?.split_once(':')?;
     Some(Socket {
         listening: state == "0A",
-        established: state == "01",
         // Timer, retransmits, uid and timeout stand between the queues and the inode.
         inode: words.nth(4)?.parse().ok()?,
         send_queue: usize::from_str_radix(send, 16).ok()?,

@@ -41,7 +41,7 @@ impl Report {
     #[track_caller]
     pub(crate) fn expect_all_answered(&self) {
         assert!(self.answered > 0, "the traffic made no request");
-        let first: Vec<&Fault> = self.faults.iter().take(5).collect();
+        let first: Vec<&str> = self.faults.iter().map(|fault| &*fault.text).take(5).collect();
         assert!(self.faults.is_empty(), "{} lost: {first:#?}", self.faults.len());
     }
 }
