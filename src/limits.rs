@@ -66,8 +66,15 @@ pub const LEADING_EMPTY_LINES_MAX: u8 = 8;
 pub const DRAIN_BYTES_MAX: u32 = 64 << 10;
 /// How long such a rest is read.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// A body or chunk up to this size is copied behind its head; a larger one is sent by reference.
+pub const COPY_BYTES_MAX: usize = 16 << 10;
+/// Unsent output of a connection from which on nothing more is produced for it.
+pub const OUTPUT_BYTES_HIGH: usize = 64 << 10;
+/// Request body bytes that wait for a handler before its client is made to wait.
+pub const UPLOAD_BYTES_HIGH: usize = 64 << 10;
 
 const _: () = {
+    assert!(COPY_BYTES_MAX <= OUTPUT_BYTES_HIGH);
     assert!(HEADERS_MAX <= u16::MAX as usize);
     assert!(CHUNK_LINE_BYTES_MAX < TRAILER_BYTES_MAX);
 };

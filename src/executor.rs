@@ -1,0 +1,220 @@
+//! All that touches glommio: running a shard's tasks, its timers and files, and how the shard's
+//! driver shares the thread with them.
+//!
+//! The driver is one task among others. While no other task is alive it owns the thread and
+//! sleeps in the network ring. While others live it has to let them run ([`yield_now`]), let
+//! glommio look at its own rings ([`poll_io`]: glommio does so only when its queues are empty),
+//! and sleep through glommio ([`Bell::wait`]) so that their timers and files are served.
+//!
+//! Tasks spawned here are counted. A handler may also spawn through glommio itself; such a task
+//! shows as an execution that nobody here accounts for ([`census`]), and from then on the driver
+//! behaves as if a task were always alive.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use glommio::io::BufferedFile;
+use glommio::{LocalExecutorBuilder, Placement};
+
+/// Bytes that glommio registers for storage I/O, against RLIMIT_MEMLOCK; its default of 10 MiB is
+/// more than the usual limit of 8 MiB.
+const IO_MEMORY_BYTES: usize = 256 << 10;
+/// Entries of each of glommio's three rings.
+const RING_DEPTH: usize = 128;
+
+thread_local! {
+    /// Tasks spawned here and not yet ended.
+    static LIVE: Cell<usize> = const { Cell::new(0) };
+    /// Polls of those tasks and of the driver.
+    static POLLS: Cell<u64> = const { Cell::new(0) };
+    /// Whether a task that was spawned elsewhere has ever run.
+    static STRANGERS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Run `future` on a new executor of this thread until it ends.
+///
+/// # Errors
+/// When glommio cannot be set up (io_uring forbidden, too little lockable memory).
+pub fn run<T>(future: impl Future<Output = T> + 'static) -> io::Result<T> {
+    // The process was pinned (or left floating) before; the executor must not change that.
+    let executor = LocalExecutorBuilder::new(Placement::Unbound)
+        .name("shard")
+        .io_memory(IO_MEMORY_BYTES)
+        .ring_depth(RING_DEPTH)
+        .make()
+        .map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(executor.run(Polled(Box::pin(future))))
+}
+
+/// A spawned task; dropping it cancels the future.
+pub struct Task {
+    _task: glommio::Task<()>,
+}
+
+/// Start `future` as a task of its own.
+pub fn spawn(future: impl Future<Output = ()> + 'static) -> Task {
+    LIVE.set(LIVE.get() + 1);
+    let alive = Alive;
+    let future = Polled(Box::pin(async move {
+        let _alive = alive;
+        future.await;
+    }));
+    Task { _task: glommio::spawn_local(future) }
+}
+
+/// Wait for `duration`.
+pub async fn sleep(duration: Duration) {
+    glommio::timer::sleep(duration).await;
+}
+
+/// Run `work` on the executor's blocking thread, away from the shard's turns; for calls that
+/// block and have no async form. CPU-heavy work belongs elsewhere: the thread shares the core.
+pub async fn spawn_blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
+    glommio::executor().spawn_blocking(work).await
+}
+
+/// Read a whole file, at most `bytes_max` of it, through io_uring.
+///
+/// # Errors
+/// As open and read do; `InvalidData` if the file is larger than `bytes_max`.
+pub async fn read_file(path: impl AsRef<Path>, bytes_max: usize) -> io::Result<Vec<u8>> {
+    let file = BufferedFile::open(path.as_ref()).await?;
+    let read = async {
+        let size = usize::try_from(file.file_size().await?).unwrap_or(usize::MAX);
+        if size > bytes_max {
+            let text = format!("the file has {size} bytes, more than the {bytes_max} asked for");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        Ok(file.read_at(0, size).await?.to_vec())
+    };
+    let result = read.await;
+    file.close().await?;
+    result
+}
+
+/// Let the tasks that are ready run once.
+pub async fn yield_now() {
+    glommio::executor().yield_task_queue_now().await;
+}
+
+/// Let glommio look at its rings and timers without sleeping.
+pub async fn poll_io() {
+    // While we wait for the shortest timer the queues are empty, and glommio polls. (A timer that
+    // has run out already would not suspend us at all.)
+    glommio::timer::sleep(Duration::from_micros(1)).await;
+}
+
+/// A task that is counted in `LIVE` until dropped.
+struct Alive;
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        LIVE.set(LIVE.get() - 1);
+    }
+}
+
+/// Counts a future's polls.
+struct Polled<T>(Pin<Box<dyn Future<Output = T>>>);
+
+impl<T> Future for Polled<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        POLLS.set(POLLS.get() + 1);
+        self.0.as_mut().poll(cx)
+    }
+}
+
+/// Let the tasks that are ready run once, and find out whether somebody spawned tasks behind our
+/// back.
+///
+/// Every poll of our own tasks, the driver included, is counted before glommio counts it (it does
+/// so when a queue's run is over). So an excess on glommio's side is a task of somebody else's.
+/// While our own tasks run beside it the excess may hide until they are gone, which is early
+/// enough: only then does the answer matter.
+pub async fn census() {
+    yield_now().await;
+    let executed = glommio::executor().executor_stats().tasks_executed();
+    if executed >= POLLS.get() {
+        STRANGERS.set(true);
+    }
+}
+
+/// Whether tasks other than the driver are alive, as far as anybody can tell: glommio does not
+/// say when a task of somebody else's has ended, so one that was ever seen counts for ever.
+pub fn has_company() -> bool {
+    LIVE.get() > 0 || STRANGERS.get()
+}
+
+/// Sleeping through glommio until a foreign eventfd is signalled.
+///
+/// glommio has no call to wait for a descriptor that is not its own, but reading eight bytes of
+/// an eventfd as if it were a file is an operation of its ring: it completes when the eventfd is
+/// signalled and takes the signal with it.
+pub struct Bell {
+    eventfd: OwnedFd,
+    file: Rc<BufferedFile>,
+    /// The read under way; kept from sleep to sleep.
+    read: Option<Pin<Box<dyn Future<Output = ()>>>>,
+}
+
+impl Bell {
+    /// Wrap `eventfd`, which must be blocking (glommio would be told EAGAIN otherwise).
+    ///
+    /// # Errors
+    /// When the descriptor cannot be duplicated.
+    pub fn new(eventfd: OwnedFd) -> io::Result<Self> {
+        let file = Rc::new(crate::sys::descriptors::from_owned_fd(eventfd.try_clone()?));
+        Ok(Self { eventfd, file, read: None })
+    }
+
+    /// What others signal.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.eventfd.as_fd()
+    }
+
+    /// Sleep until the bell rings, `until`, or `ready` says that there is work; `ready` is asked
+    /// on every wake and keeps the waker.
+    pub async fn wait(
+        &mut self,
+        until: Option<Instant>,
+        mut ready: impl FnMut(&Context<'_>) -> bool,
+    ) {
+        let mut timer = until
+            .map(|until| glommio::timer::Timer::new(until.saturating_duration_since(Instant::now())));
+        let file = &self.file;
+        let read = self.read.get_or_insert_with(|| {
+            let file = Rc::clone(file);
+            Box::pin(async move {
+                if let Err(error) = file.read_at(0, 8).await {
+                    tracing::error!(%error, "the wake-up descriptor could not be read");
+                }
+            })
+        });
+        let mut rang = false;
+        std::future::poll_fn(|cx| {
+            if ready(cx) {
+                return Poll::Ready(());
+            }
+            if read.as_mut().poll(cx).is_ready() {
+                rang = true;
+                return Poll::Ready(());
+            }
+            match &mut timer {
+                Some(timer) => Pin::new(timer).poll(cx).map(|_| ()),
+                None => Poll::Pending,
+            }
+        })
+        .await;
+        if rang {
+            self.read = None;
+        }
+    }
+}

@@ -1,0 +1,477 @@
+//! The network ring: one io_uring per shard, entered once per turn.
+//!
+//! Set up as measured: SINGLE_ISSUER | DEFER_TASKRUN | TASKRUN_FLAG. Completions are only
+//! produced while we are inside `io_uring_enter`; until then the kernel raises a flag in shared
+//! memory, which [`Ring::is_work_waiting`] reads without a system call.
+//!
+//! Knows sockets and bytes, nothing of HTTP. The interface (accept, receive into a leased buffer,
+//! send, cancel, close, wait) is what a second engine would have to offer.
+
+use std::io;
+use std::num::NonZeroU32;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
+
+use io_uring::types::{Fd, SubmitArgs, Timespec};
+use io_uring::{IoUring, cqueue, opcode, squeue};
+
+use super::buffers::{Buffers, GROUP, Lease};
+use super::op::{ConnId, Kind, Token};
+use super::output::Output;
+
+/// Submissions that fit before the ring has to be entered in the middle of a turn.
+const SUBMISSIONS: u32 = 1024;
+/// Completions that fit; more wait in the kernel (IORING_FEAT_NODROP) until these are reaped.
+const COMPLETIONS: u32 = 4096;
+
+/// A shard's ring.
+pub struct Ring {
+    /// Dropped first: the kernel must let go of buffers before they are freed.
+    io: IoUring,
+    /// Index under which the ring is registered with itself, or -1.
+    registered: i32,
+    /// Outputs the kernel may still read, by flight.
+    flights: Vec<Option<Box<Output>>>,
+    /// Unused entries of `flights`.
+    landed: Vec<u32>,
+    buffers: Rc<Buffers>,
+}
+
+/// A send under way. One more than its place in the table, so that an `Option` costs nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlightId(NonZeroU32);
+
+/// Why a ring could not be had; the texts are for people.
+#[derive(Debug)]
+pub struct OpenError {
+    /// What was tried.
+    pub step: &'static str,
+    /// What the kernel said.
+    pub source: io::Error,
+}
+
+impl std::fmt::Display for OpenError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.step, self.source)
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// How an operation ended that did not succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Errno(pub i32);
+
+impl Errno {
+    /// Cancelled at our own wish.
+    pub const CANCELED: Self = Self(libc::ECANCELED);
+    /// The kernel had no memory for the operation.
+    pub const NO_MEMORY: Self = Self(libc::ENOMEM);
+    /// The buffer ring was empty.
+    pub const NO_BUFFERS: Self = Self(libc::ENOBUFS);
+
+    /// Whether a descriptor, memory or another resource was lacking, so that trying again later
+    /// may help.
+    pub fn is_shortage(self) -> bool {
+        matches!(self.0, libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+    }
+
+    /// Whether trying again at once is right.
+    pub fn is_transient(self) -> bool {
+        matches!(self.0, libc::EINTR | libc::EAGAIN | libc::ECONNABORTED | libc::EPROTO)
+    }
+}
+
+impl std::fmt::Display for Errno {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        io::Error::from_raw_os_error(self.0).fmt(f)
+    }
+}
+
+/// A completion as it lies in the ring, copied out before any is handled.
+#[derive(Clone, Copy)]
+pub struct Raw {
+    token: Token,
+    result: i32,
+    flags: u32,
+}
+
+/// Something has happened.
+pub enum Completion {
+    /// A connection came in on listener `listener`; `armed`: more will.
+    Accepted {
+        /// Which listener.
+        listener: u32,
+        /// The connection.
+        socket: OwnedFd,
+        /// Whether the accept goes on.
+        armed: bool,
+    },
+    /// The accept on `listener` ended.
+    AcceptEnded {
+        /// Which listener.
+        listener: u32,
+        /// Why.
+        error: Errno,
+    },
+    /// The result of something nobody waits for.
+    Nothing,
+    /// A polled descriptor is ready.
+    Polled {
+        /// The caller's tag.
+        tag: u32,
+        /// Whether the poll goes on.
+        armed: bool,
+    },
+    /// Bytes arrived.
+    Received {
+        /// On which connection.
+        conn: ConnId,
+        /// The bytes.
+        lease: Lease,
+        /// Whether the receive goes on.
+        armed: bool,
+    },
+    /// The receive ended: with the peer's FIN (`None`) or an error.
+    ReceiveEnded {
+        /// On which connection.
+        conn: ConnId,
+        /// `None` for the peer's FIN.
+        error: Option<Errno>,
+    },
+    /// A send is over; the output comes back, advanced by what was sent.
+    Sent {
+        /// On which connection.
+        conn: ConnId,
+        /// The output.
+        output: Box<Output>,
+        /// How it went.
+        result: Result<usize, Errno>,
+    },
+}
+
+impl Ring {
+    /// Set the ring up.
+    ///
+    /// # Errors
+    /// Names the step that the kernel refused.
+    pub fn open() -> Result<Self, OpenError> {
+        let step = |step| move |source| OpenError { step, source };
+        let io = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_taskrun_flag()
+            .setup_clamp()
+            .setup_cqsize(COMPLETIONS)
+            .dontfork()
+            .build(SUBMISSIONS)
+            .map_err(step("io_uring_setup with SINGLE_ISSUER | DEFER_TASKRUN"))?;
+        let buffers = Buffers::map().map_err(step("mapping the receive buffers"))?;
+        // SAFETY: the address is the start of a mapping of `count` zero-initialised entries. It
+        // is owned by `Ring::buffers`, declared after `Ring::io`, so the ring that it is
+        // registered with is closed before it is unmapped; leases keep it alive even longer.
+        unsafe {
+            io.submitter().register_buf_ring_with_flags(
+                buffers.address(),
+                buffers.count(),
+                GROUP,
+                0,
+            )
+        }
+        .map_err(step("registering the buffer ring"))?;
+        let registered = register_self(io.as_raw_fd());
+        Ok(Self { io, registered, flights: Vec::new(), landed: Vec::new(), buffers })
+    }
+
+    /// Accept on `listener` until cancelled or out of descriptors.
+    pub fn accept(&mut self, listener: BorrowedFd<'_>, index: u32) {
+        let entry = opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).flags(libc::SOCK_CLOEXEC);
+        self.push(entry.build(), Token::new(Kind::Accept, index, 0));
+    }
+
+    /// End the accept on listener `index`; completions that are on their way still come.
+    pub fn cancel_accept(&mut self, index: u32) {
+        self.cancel(Token::new(Kind::Accept, index, 0));
+    }
+
+    /// Tell whenever `fd` is readable or hung up.
+    pub fn poll(&mut self, fd: BorrowedFd<'_>, tag: u32) {
+        let entry = opcode::PollAdd::new(Fd(fd.as_raw_fd()), libc::POLLIN as u32).multi(true);
+        self.push(entry.build(), Token::new(Kind::Poll, tag, 0));
+    }
+
+    /// Receive on `socket` until cancelled, at the end, or out of buffers.
+    pub fn receive(&mut self, conn: ConnId, socket: BorrowedFd<'_>) {
+        let entry = opcode::RecvMulti::new(Fd(socket.as_raw_fd()), GROUP);
+        self.push(entry.build(), Token::new(Kind::Receive, conn.index, conn.generation));
+    }
+
+    /// End the receive of `conn`; what is on its way still comes.
+    pub fn cancel_receive(&mut self, conn: ConnId) {
+        self.cancel(Token::new(Kind::Receive, conn.index, conn.generation));
+    }
+
+    /// Send `output`, which is the ring's until its completion. Returns the flight.
+    pub fn send(
+        &mut self,
+        conn: ConnId,
+        socket: BorrowedFd<'_>,
+        mut output: Box<Output>,
+    ) -> FlightId {
+        output.conn = conn;
+        let fd = Fd(socket.as_raw_fd());
+        let entry = match output.single() {
+            Some(rest) => {
+                let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+                opcode::Send::new(fd, rest.as_ptr(), len).flags(libc::MSG_NOSIGNAL).build()
+            }
+            None => {
+                output.describe();
+                opcode::SendMsg::new(fd, &raw const output.message)
+                    .flags(libc::MSG_NOSIGNAL as u32)
+                    .build()
+            }
+        };
+        // The pointers above are into the heap (the output's buffers, the box itself), so they
+        // survive the move into the table; they stay untouched there until the completion.
+        let flight = match self.landed.pop() {
+            Some(flight) => {
+                self.flights[flight as usize] = Some(output);
+                flight
+            }
+            None => {
+                self.flights.push(Some(output));
+                (self.flights.len() - 1) as u32
+            }
+        };
+        self.push(entry, Token::new(Kind::Send, flight, 0));
+        FlightId(NonZeroU32::MIN.saturating_add(flight))
+    }
+
+    /// Give up on a send.
+    pub fn cancel_send(&mut self, flight: FlightId) {
+        self.cancel(Token::new(Kind::Send, flight.0.get() - 1, 0));
+    }
+
+    /// Close `socket`, after everything that was asked before.
+    pub fn close(&mut self, socket: OwnedFd) {
+        let entry = opcode::Close::new(Fd(socket.into_raw_fd()));
+        self.push(entry.build(), Token::new(Kind::Forget, 0, 0));
+    }
+
+    /// Whether an enter would produce completions, or some lie there already.
+    pub fn is_work_waiting(&mut self) -> bool {
+        let tasks = {
+            let submission = self.io.submission();
+            submission.taskrun() || submission.cq_overflow()
+        };
+        tasks || !self.io.completion().is_empty()
+    }
+
+    /// Whether submissions wait for the next enter.
+    pub fn has_submissions(&mut self) -> bool {
+        !self.io.submission().is_empty()
+    }
+
+    /// Submit what was asked and produce completions, without waiting.
+    pub fn submit(&mut self) {
+        self.enter(0, None);
+    }
+
+    /// Submit what was asked and wait for a completion, at most for `timeout`.
+    pub fn wait(&mut self, timeout: Option<Duration>) {
+        self.enter(1, timeout);
+    }
+
+    /// Copy out what lies in the ring.
+    pub fn reap(&mut self, into: &mut Vec<Raw>) {
+        for entry in self.io.completion() {
+            into.push(Raw {
+                token: Token(entry.user_data()),
+                result: entry.result(),
+                flags: entry.flags(),
+            });
+        }
+    }
+
+    /// What a completion means. Each must be resolved once: it carries ownership.
+    pub fn resolve(&mut self, raw: Raw) -> Completion {
+        let armed = cqueue::more(raw.flags);
+        match raw.token.kind() {
+            Some(Kind::Receive) => self.resolve_receive(raw, armed),
+            Some(Kind::Send) => self.resolve_send(raw),
+            Some(Kind::Accept) => resolve_accept(raw, armed),
+            Some(Kind::Poll) => Completion::Polled { tag: raw.token.index(), armed },
+            Some(Kind::Forget) => Completion::Nothing,
+            None => unreachable!("a completion with a token that was never submitted"),
+        }
+    }
+
+    /// Have `eventfd` signalled whenever work arrives; off until [`Ring::arm_eventfd`].
+    ///
+    /// # Errors
+    /// When the kernel refuses the registration.
+    pub fn register_eventfd(&mut self, eventfd: BorrowedFd<'_>) -> io::Result<()> {
+        self.io.completion().disable_eventfd();
+        self.io.submitter().register_eventfd(eventfd.as_raw_fd())
+    }
+
+    /// Signal the eventfd from now on; false if work is there already, so that nobody sleeps.
+    pub fn arm_eventfd(&mut self) -> bool {
+        self.io.completion().enable_eventfd();
+        // Excludes: we read "no work", the kernel reads "signals off", and both go to sleep. One
+        // of the two sees the other. Pairs with the barrier in the kernel between queueing the
+        // task work (setting TASKRUN) and looking at the flag.
+        fence(Ordering::SeqCst);
+        !self.is_work_waiting()
+    }
+
+    /// No more signals: we look at the ring ourselves.
+    pub fn disarm_eventfd(&mut self) {
+        self.io.completion().disable_eventfd();
+    }
+
+    fn resolve_receive(&mut self, raw: Raw, armed: bool) -> Completion {
+        let conn = raw.token.conn();
+        let lease = cqueue::buffer_select(raw.flags)
+            .map(|index| self.buffers.lease(index, usize::try_from(raw.result).unwrap_or(0)));
+        match (raw.result, lease) {
+            (1.., Some(lease)) => Completion::Received { conn, lease, armed },
+            (0.., _) => Completion::ReceiveEnded { conn, error: None },
+            (error, _) => Completion::ReceiveEnded { conn, error: Some(Errno(-error)) },
+        }
+    }
+
+    fn resolve_send(&mut self, raw: Raw) -> Completion {
+        let flight = raw.token.index();
+        let mut output =
+            self.flights[flight as usize].take().expect("a flight lands exactly once");
+        self.landed.push(flight);
+        let result = usize::try_from(raw.result).map_err(|_| Errno(-raw.result));
+        if let Ok(bytes) = result {
+            output.advance(bytes);
+        }
+        Completion::Sent { conn: output.conn, output, result }
+    }
+
+    fn cancel(&mut self, target: Token) {
+        let entry = opcode::AsyncCancel::new(target.0).build();
+        self.push(entry, Token::new(Kind::Forget, 0, 0));
+    }
+
+    fn push(&mut self, entry: squeue::Entry, token: Token) {
+        let entry = entry.user_data(token.0);
+        loop {
+            // SAFETY: what the entry points to lives until its completion: outputs in `flights`,
+            // receive buffers in `buffers`; all other operations carry no pointers. Descriptors
+            // are borrowed from live owners and only closed through this same queue, in order.
+            if unsafe { self.io.submission().push(&entry) }.is_ok() {
+                return;
+            }
+            self.submit();
+        }
+    }
+
+    fn enter(&mut self, want: u32, timeout: Option<Duration>) {
+        let submissions = self.io.submission().len() as u32;
+        let mut flags = ENTER_GETEVENTS;
+        let mut ring = self.io.as_raw_fd();
+        if self.registered >= 0 {
+            flags |= ENTER_REGISTERED_RING;
+            ring = self.registered;
+        }
+        let result = match timeout {
+            None => enter(ring, submissions, want, flags, std::ptr::null(), 0),
+            Some(timeout) => {
+                let timeout = Timespec::from(timeout);
+                let args = SubmitArgs::new().timespec(&timeout);
+                let address = (&raw const args).cast::<libc::c_void>();
+                let flags = flags | ENTER_EXT_ARG;
+                enter(ring, submissions, want, flags, address, size_of::<SubmitArgs<'_, '_>>())
+            }
+        };
+        match result {
+            // EINTR: a signal or a stop. ETIME: the time is over. EAGAIN, EBUSY: the kernel wants
+            // us to reap first. In all of them what was not submitted stays in the queue and the
+            // turn goes on as if nothing had completed.
+            Ok(()) | Err(libc::EINTR | libc::ETIME | libc::EAGAIN | libc::EBUSY) => {}
+            Err(errno) => {
+                panic!("io_uring_enter failed: {}", io::Error::from_raw_os_error(errno))
+            }
+        }
+    }
+}
+
+fn resolve_accept(raw: Raw, armed: bool) -> Completion {
+    let listener = raw.token.index();
+    if raw.result < 0 {
+        return Completion::AcceptEnded { listener, error: Errno(-raw.result) };
+    }
+    // SAFETY: a successful accept completion hands us a new descriptor that nobody else owns.
+    let socket = unsafe { OwnedFd::from_raw_fd(raw.result) };
+    Completion::Accepted { listener, socket, armed }
+}
+
+/// Register the ring with itself, which spares the kernel a descriptor look-up per enter. A
+/// kernel that refuses is no loss: -1, and the descriptor is used.
+fn register_self(ring: RawFd) -> i32 {
+    let mut update = RsrcUpdate { offset: u32::MAX, reserved: 0, data: ring as u64 };
+    // SAFETY: IORING_REGISTER_RING_FDS (20) reads and writes one io_uring_rsrc_update, which
+    // `update` is (u32, u32, u64, as in the uapi header), and which lives across the call.
+    let result = unsafe {
+        libc::syscall(libc::SYS_io_uring_register, ring, 20, &raw mut update, 1)
+    };
+    if result == 1 { update.offset as i32 } else { -1 }
+}
+
+/// `struct io_uring_rsrc_update` of the uapi header.
+#[repr(C)]
+struct RsrcUpdate {
+    offset: u32,
+    reserved: u32,
+    data: u64,
+}
+
+const _: () = assert!(size_of::<RsrcUpdate>() == 16);
+
+fn enter(
+    ring: i32,
+    submissions: u32,
+    want: u32,
+    flags: u32,
+    argument: *const libc::c_void,
+    argument_bytes: usize,
+) -> Result<(), i32> {
+    // SAFETY: io_uring_enter reads `argument_bytes` bytes at `argument`, which is null or a live
+    // SubmitArgs of the caller (with the timespec it points to). Entries submitted by it were
+    // made by `Ring::push`, which vouches for them.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_io_uring_enter,
+            ring,
+            submissions,
+            want,
+            flags,
+            argument,
+            argument_bytes,
+        )
+    };
+    if result < 0 {
+        // SAFETY: errno is thread-local and always readable.
+        return Err(unsafe { *libc::__errno_location() });
+    }
+    Ok(())
+}
+
+/// IORING_ENTER_GETEVENTS.
+const ENTER_GETEVENTS: u32 = 1;
+/// IORING_ENTER_EXT_ARG.
+const ENTER_EXT_ARG: u32 = 8;
+/// IORING_ENTER_REGISTERED_RING.
+const ENTER_REGISTERED_RING: u32 = 16;

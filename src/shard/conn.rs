@@ -1,0 +1,721 @@
+//! One connection: the HTTP core, the handler that runs for it, and what waits to be sent.
+//!
+//! Nothing here enters the kernel: bytes come in through [`feed`], output is left in the
+//! connection, and the turn moves both.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use ::http::{HeaderName, HeaderValue};
+use bytes::Bytes;
+
+use super::ready::{ConnNotify, Ready};
+use crate::executor::{self, Task};
+use crate::handler::body::{self, Next, Trailers};
+use crate::handler::request::Payload;
+use crate::handler::response::{Content, Stream};
+use crate::handler::{
+    Body, BodyError, Handler, IntoResponse, LocalFuture, Notify, Request, Response, Sender,
+    TaskFn, scratch,
+};
+use crate::http::h1::{Close, Connection, Event, Received};
+use crate::http::{BodyLength, Error, Preamble, ResponseHead, ResponseLength, Time};
+use crate::limits::{COPY_BYTES_MAX, HttpLimits, OUTPUT_BYTES_HIGH, UPLOAD_BYTES_HIGH};
+use crate::net::{ConnId, FlightId, Output};
+use crate::router::{Outcome, Router};
+
+/// Everything a connection needs to make answers out of bytes; one per shard.
+pub(crate) struct Http {
+    pub(crate) router: Router<usize>,
+    pub(crate) handlers: Vec<Handler>,
+    pub(crate) limits: HttpLimits,
+    pub(crate) preamble: Preamble,
+    /// The turn's time.
+    pub(crate) now: Time,
+    /// Whether the shard is leaving: every answer is its connection's last.
+    pub(crate) draining: bool,
+    pub(crate) ready: Rc<Ready>,
+    /// The request of the turn; inline handlers borrow it, others take it away.
+    request: Request,
+    /// Outputs without an owner.
+    outputs: Vec<Box<Output>>,
+    /// Buffers without an owner, for input that waits.
+    carries: Vec<Box<Vec<u8>>>,
+}
+
+/// Spare outputs and carries that are kept.
+const SPARE_MAX: usize = 256;
+
+impl Http {
+    pub(crate) fn new(
+        router: Router<usize>,
+        handlers: Vec<Handler>,
+        limits: HttpLimits,
+        preamble: Preamble,
+        now: Time,
+        ready: Rc<Ready>,
+    ) -> Self {
+        Self {
+            router,
+            handlers,
+            limits,
+            preamble,
+            now,
+            draining: false,
+            ready,
+            request: Request::new(),
+            outputs: Vec::new(),
+            carries: Vec::new(),
+        }
+    }
+
+    /// Take an output back.
+    pub(crate) fn recycle(&mut self, mut output: Box<Output>) {
+        if self.outputs.len() < SPARE_MAX {
+            output.reset();
+            self.outputs.push(output);
+        }
+    }
+
+    fn recycle_carry(&mut self, mut carry: Box<Vec<u8>>) {
+        if self.carries.len() < SPARE_MAX && carry.capacity() <= OUTPUT_BYTES_HIGH {
+            carry.clear();
+            self.carries.push(carry);
+        }
+    }
+}
+
+/// A connection's entry in the slab. An idle one owns nothing but its socket.
+pub(crate) struct Conn {
+    pub(crate) core: Connection,
+    pub(crate) socket: OwnedFd,
+    /// The send under way.
+    pub(crate) flight: Option<FlightId>,
+    pub(crate) receive: Receive,
+    /// Whether the write side was shut down.
+    pub(crate) half_closed: bool,
+    /// Whether it stands in the turn's list.
+    pub(crate) dirty: bool,
+    /// Bytes that arrived and could not be consumed yet.
+    carry: Option<Box<Vec<u8>>>,
+    /// What is to be sent next.
+    output: Option<Box<Output>>,
+    exchange: Option<Box<Exchange>>,
+}
+
+/// The receive of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Receive {
+    Armed,
+    /// Cancelled because nobody takes the bytes; the end of the receive has not come yet.
+    Stopping,
+    /// Not armed.
+    Idle,
+    /// The peer has sent its FIN.
+    Ended,
+}
+
+/// What goes on between a request that could not be answered at once and its answer.
+struct Exchange {
+    notify: Rc<ConnNotify>,
+    /// Where the request's body goes while somebody wants it.
+    upload: Option<Sender>,
+    stage: Stage,
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        // Whoever still reads the body must not take what arrived for all of it.
+        if let Some(upload) = self.upload.take() {
+            upload.fail(BodyError::Cut);
+        }
+    }
+}
+
+enum Stage {
+    /// The body of an inline handler's request is arriving.
+    Collecting { request: Request, body: Vec<u8>, handler: usize },
+    /// A handler's future is pending.
+    Running { _task: Task, answer: Rc<Answer> },
+    /// A response body is being produced.
+    Streaming(Box<Streaming>),
+}
+
+/// Where a task leaves its response.
+type Answer = RefCell<Option<Response>>;
+
+struct Streaming {
+    body: Body,
+    _producer: Option<Task>,
+    /// Whether the producer panicked.
+    failed: Rc<Cell<bool>>,
+    keep_alive: Option<KeepAlive>,
+}
+
+/// Comments for a silent stream.
+#[derive(Clone, Copy)]
+struct KeepAlive {
+    interval: Duration,
+    text: &'static [u8],
+    next: Time,
+}
+
+impl Conn {
+    pub(crate) fn new(socket: OwnedFd, http: &Http) -> Self {
+        Self {
+            core: Connection::new(http.now, &http.limits),
+            socket,
+            flight: None,
+            receive: Receive::Idle,
+            half_closed: false,
+            dirty: false,
+            carry: None,
+            output: None,
+            exchange: None,
+        }
+    }
+
+    /// Bytes that wait in us for the peer to read.
+    fn pending_output(&self) -> usize {
+        self.output.as_ref().map_or(0, |output| output.pending_bytes())
+    }
+
+    /// What to send next, if anything.
+    pub(crate) fn take_output(&mut self) -> Option<Box<Output>> {
+        self.output.take_if(|output| !output.is_empty())
+    }
+
+    /// Whether output waits for the send under way to end.
+    pub(crate) fn has_output(&self) -> bool {
+        self.pending_output() > 0
+    }
+
+    /// Whether more bytes of the peer are welcome.
+    pub(crate) fn wants_input(&self) -> bool {
+        self.carry.as_ref().is_none_or(|carry| carry.len() < CARRY_BYTES_HIGH)
+    }
+
+    /// Whether a look at the connection is due when its send has landed.
+    pub(crate) fn needs_settling(&self) -> bool {
+        self.output.is_some()
+            || self.exchange.is_some()
+            || self.carry.is_some()
+            || self.core.closing() != Close::Keep
+    }
+
+    /// When it wants to be looked at next.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        let core = self.core.poll_timeout();
+        let Some(exchange) = &self.exchange else { return core };
+        let Stage::Streaming(streaming) = &exchange.stage else { return core };
+        let stream = streaming.keep_alive.map(|keep_alive| keep_alive.next);
+        match (core, stream) {
+            (Some(core), Some(stream)) => Some(core.min(stream)),
+            (core, stream) => core.or(stream),
+        }
+    }
+
+    /// Give the buffers back when the connection is gone.
+    pub(crate) fn release(self, http: &mut Http) -> OwnedFd {
+        let Self { socket, carry, output, exchange, .. } = self;
+        drop(exchange);
+        if let Some(carry) = carry {
+            http.recycle_carry(carry);
+        }
+        if let Some(output) = output {
+            http.recycle(output);
+        }
+        socket
+    }
+}
+
+/// The output of a connection, a spare one if it has none.
+#[inline]
+fn out<'a>(output: &'a mut Option<Box<Output>>, http: &mut Http) -> &'a mut Output {
+    output.get_or_insert_with(|| http.outputs.pop().unwrap_or_else(Output::new))
+}
+
+/// Bytes have arrived.
+#[inline]
+pub(crate) fn feed(conn: &mut Conn, id: ConnId, http: &mut Http, bytes: &[u8]) {
+    if conn.carry.is_some() {
+        return feed_carry(conn, id, http, bytes);
+    }
+    let used = drive(conn, id, http, bytes);
+    if used < bytes.len() {
+        let mut carry = http.carries.pop().unwrap_or_default();
+        carry.extend_from_slice(&bytes[used..]);
+        conn.carry = Some(carry);
+    }
+}
+
+/// Go on with bytes that wait, and `more` behind them.
+fn feed_carry(conn: &mut Conn, id: ConnId, http: &mut Http, more: &[u8]) {
+    let Some(mut carry) = conn.carry.take() else { return };
+    carry.extend_from_slice(more);
+    let used = drive(conn, id, http, &carry);
+    if used == carry.len() {
+        http.recycle_carry(carry);
+    } else {
+        carry.drain(..used);
+        conn.carry = Some(carry);
+    }
+}
+
+/// Something that the connection waited for has happened: a task's answer, a chunk, room in an
+/// upload, room in the output. Does what can be done now.
+pub(crate) fn resume(conn: &mut Conn, id: ConnId, http: &mut Http) {
+    advance(conn, id, http);
+    if conn.carry.is_some() {
+        feed_carry(conn, id, http, &[]);
+    }
+}
+
+/// The peer has sent its FIN.
+pub(crate) fn end_of_input(conn: &mut Conn, http: &mut Http) {
+    if let Some(error) = conn.core.receive_end(http.now, &http.limits) {
+        fail(conn, http, error);
+    }
+}
+
+/// Answer with an error, or cut the connection if an answer has begun. Whatever ran is cancelled.
+pub(crate) fn fail(conn: &mut Conn, http: &mut Http, error: Error) {
+    if let Some(mut exchange) = conn.exchange.take()
+        && let Some(upload) = exchange.upload.take()
+    {
+        upload.fail(BodyError::Invalid(error));
+    }
+    let output = out(&mut conn.output, http);
+    conn.core.reject(error, &http.preamble, &http.limits, http.now, output.buffer());
+}
+
+/// The connection's time has come: comments for silent streams. Deadlines are the turn's.
+pub(crate) fn tick(conn: &mut Conn, http: &mut Http) {
+    let quiet = conn.flight.is_none() && !conn.has_output();
+    let Some(exchange) = &mut conn.exchange else { return };
+    let Stage::Streaming(streaming) = &mut exchange.stage else { return };
+    let Some(keep_alive) = &mut streaming.keep_alive else { return };
+    if http.now < keep_alive.next {
+        return;
+    }
+    keep_alive.next = http.now + keep_alive.interval;
+    if quiet {
+        let output = out(&mut conn.output, http);
+        conn.core.send_body(keep_alive.text, output.buffer());
+    }
+}
+
+/// Consume as much of `input` as can be; returns how much that was.
+fn drive(conn: &mut Conn, id: ConnId, http: &mut Http, input: &[u8]) -> usize {
+    let mut used = 0;
+    loop {
+        // A peer that sends requests and reads no answers waits for itself.
+        if conn.pending_output() >= OUTPUT_BYTES_HIGH || is_upload_full(conn) {
+            return used;
+        }
+        let Received { consumed, event } = conn.core.receive(
+            &input[used..],
+            &mut http.request.head,
+            &http.limits,
+            http.now,
+        );
+        used += consumed;
+        match event {
+            Event::Request(length) => begin(conn, id, http, length),
+            Event::Data(bytes) => take_data(conn, http, bytes),
+            Event::End { trailers } => {
+                let trailers = trailers.map(parse_trailers).unwrap_or_default();
+                end_of_body(conn, id, http, trailers);
+            }
+            Event::Reject(error) => fail(conn, http, error),
+            Event::Blocked | Event::Closed | Event::NeedInput => return used,
+        }
+    }
+}
+
+fn is_upload_full(conn: &Conn) -> bool {
+    match &conn.exchange {
+        Some(exchange) => exchange.upload.as_ref().is_some_and(Sender::is_full),
+        None => false,
+    }
+}
+
+/// A head is complete: find its handler and start it.
+fn begin(conn: &mut Conn, id: ConnId, http: &mut Http, length: BodyLength) {
+    if http.draining {
+        conn.core.drain(&http.limits, http.now);
+    }
+    let request = &mut http.request;
+    let outcome =
+        http.router.route(request.head.method(), request.head.path(), &mut request.params);
+    let handler = match outcome {
+        Outcome::Found(handler) => *handler,
+        Outcome::NotFound => return answer_error(conn, http, Error::NotFound, None),
+        Outcome::BadPath => return answer_error(conn, http, Error::TargetInvalid, None),
+        Outcome::NotImplemented => return answer_error(conn, http, Error::MethodUnknown, None),
+        Outcome::MethodNotAllowed { allow } => {
+            let allow = allow.clone();
+            return answer_error(conn, http, Error::MethodNotAllowed, Some(allow));
+        }
+        Outcome::Options { allow } | Outcome::ServerOptions { allow } => {
+            let allow = allow.clone();
+            let response = Response::new(::http::StatusCode::NO_CONTENT)
+                .with(::http::header::ALLOW, allow);
+            return answer(conn, id, http, response);
+        }
+    };
+    match (&http.handlers[handler], length) {
+        (Handler::Inline(function), BodyLength::None) => {
+            let response = catch_unwind(AssertUnwindSafe(|| function(&http.request)))
+                .unwrap_or_else(|_| Error::Internal.into_response());
+            answer(conn, id, http, response);
+        }
+        (Handler::Inline(_), BodyLength::Known(_) | BodyLength::Chunked) => {
+            let request = std::mem::replace(&mut http.request, Request::new());
+            let stage = Stage::Collecting { request, body: Vec::new(), handler };
+            conn.exchange = Some(Exchange::new(id, http, stage));
+            let output = out(&mut conn.output, http);
+            conn.core.want_body(http.now, output.buffer());
+        }
+        (Handler::Task(_), length) => start_task(conn, id, http, handler, length),
+    }
+}
+
+/// Start an async handler; it may answer at once.
+fn start_task(conn: &mut Conn, id: ConnId, http: &mut Http, handler: usize, length: BodyLength) {
+    let Handler::Task(function) = &http.handlers[handler] else { return };
+    let mut request = std::mem::replace(&mut http.request, Request::new());
+    let notify = ConnNotify::new(id, &http.ready);
+    let upload = (length != BodyLength::None).then(|| {
+        let (sender, body) = body::channel(UPLOAD_BYTES_HIGH);
+        sender.notify_with(Rc::clone(&notify) as Rc<dyn Notify>);
+        if let BodyLength::Known(bytes) = length {
+            sender.set_length(bytes);
+        }
+        request.body = Payload::Stream(body);
+        sender
+    });
+    match first_step(function, request) {
+        FirstStep::Answer(response) => {
+            if let Some(upload) = upload {
+                let stage = Stage::Collecting {
+                    request: Request::new(),
+                    body: Vec::new(),
+                    handler,
+                };
+                conn.exchange = Some(Box::new(Exchange { notify, upload: Some(upload), stage }));
+            }
+            answer(conn, id, http, response);
+        }
+        FirstStep::Pending(future) => {
+            let answer = Rc::new(Answer::new(None));
+            let task = executor::spawn(run_handler(future, Rc::clone(&answer), notify.clone()));
+            let stage = Stage::Running { _task: task, answer };
+            conn.exchange = Some(Box::new(Exchange { notify, upload, stage }));
+            conn.core.begin_handler(http.now, &http.limits);
+        }
+    }
+}
+
+enum FirstStep {
+    Answer(Response),
+    Pending(LocalFuture<Response>),
+}
+
+/// Call an async handler and poll its future once: one that need not wait costs no task.
+fn first_step(function: &TaskFn, request: Request) -> FirstStep {
+    let step = catch_unwind(AssertUnwindSafe(|| {
+        let mut future = function(request);
+        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(response) => FirstStep::Answer(response),
+            Poll::Pending => FirstStep::Pending(future),
+        }
+    }));
+    step.unwrap_or_else(|_| FirstStep::Answer(Error::Internal.into_response()))
+}
+
+/// A pending handler as a task: leaves the response where the connection finds it.
+async fn run_handler(future: LocalFuture<Response>, answer: Rc<Answer>, notify: Rc<ConnNotify>) {
+    let response =
+        Guarded(future).await.unwrap_or_else(|Panicked| Error::Internal.into_response());
+    *answer.borrow_mut() = Some(response);
+    notify.notify();
+}
+
+/// A future whose panics are a result.
+struct Guarded<T>(LocalFuture<T>);
+
+struct Panicked;
+
+impl<T> Future for Guarded<T> {
+    type Output = Result<T, Panicked>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
+            Ok(poll) => poll.map(Ok),
+            Err(_) => Poll::Ready(Err(Panicked)),
+        }
+    }
+}
+
+/// Body bytes of the request.
+fn take_data(conn: &mut Conn, http: &mut Http, bytes: &[u8]) {
+    let Some(exchange) = &mut conn.exchange else { return };
+    if let Some(upload) = &exchange.upload {
+        if upload.push(Bytes::copy_from_slice(bytes)).is_err() {
+            // The handler is done with the body: what comes is for nobody.
+            exchange.upload = None;
+        } else if upload.is_full() {
+            conn.core.pause_body(http.now);
+        }
+    } else if let Stage::Collecting { body, .. } = &mut exchange.stage {
+        body.extend_from_slice(bytes);
+    }
+}
+
+/// The request's body is complete.
+fn end_of_body(conn: &mut Conn, id: ConnId, http: &mut Http, trailers: Trailers) {
+    let Some(mut exchange) = conn.exchange.take() else { return };
+    if let Some(upload) = exchange.upload.take() {
+        upload.finish(trailers);
+    }
+    match &mut exchange.stage {
+        Stage::Collecting { request, body, handler } => {
+            let mut request = std::mem::replace(request, Request::new());
+            let (body, handler) = (std::mem::take(body), *handler);
+            request.body = Payload::Full(body.into());
+            let Handler::Inline(function) = &http.handlers[handler] else { return };
+            let response = catch_unwind(AssertUnwindSafe(|| function(&request)))
+                .unwrap_or_else(|_| Error::Internal.into_response());
+            answer(conn, id, http, response);
+        }
+        Stage::Running { .. } | Stage::Streaming(_) => conn.exchange = Some(exchange),
+    }
+}
+
+/// Look after what runs for the connection.
+fn advance(conn: &mut Conn, id: ConnId, http: &mut Http) {
+    let Some(exchange) = &mut conn.exchange else { return };
+    exchange.notify.rearm();
+    if let Some(upload) = &exchange.upload {
+        if upload.is_gone() {
+            exchange.upload = None;
+            conn.core.resume_body(http.now);
+        } else {
+            if upload.is_wanted() {
+                let output = out(&mut conn.output, http);
+                conn.core.want_body(http.now, output.buffer());
+            }
+            if !upload.is_full() {
+                conn.core.resume_body(http.now);
+            }
+        }
+    }
+    match &mut exchange.stage {
+        Stage::Collecting { .. } => {}
+        Stage::Running { answer: slot, .. } => {
+            let response = slot.borrow_mut().take();
+            if let Some(response) = response {
+                answer(conn, id, http, response);
+            }
+        }
+        Stage::Streaming(_) => pump(conn, http),
+    }
+}
+
+/// Answer with an error that the router found.
+fn answer_error(conn: &mut Conn, http: &mut Http, error: Error, allow: Option<HeaderValue>) {
+    let mut response = error.into_response();
+    if let Some(allow) = allow {
+        response = response.with(::http::header::ALLOW, allow);
+    }
+    answer_whole(conn, http, response);
+}
+
+/// Send a response.
+#[inline]
+fn answer(conn: &mut Conn, id: ConnId, http: &mut Http, response: Response) {
+    match response.content {
+        Content::Stream(_) => answer_stream(conn, id, http, response),
+        Content::Buffer(_) | Content::Bytes(_) | Content::Static(_) => {
+            answer_whole(conn, http, response);
+        }
+    }
+}
+
+/// Send a response whose body is here.
+#[inline]
+fn answer_whole(conn: &mut Conn, http: &mut Http, response: Response) {
+    end_stage(conn);
+    let output = out(&mut conn.output, http);
+    let Http { preamble, limits, now, .. } = http;
+    let head = response.head();
+    match &response.content {
+        Content::Buffer(body) if body.len() <= COPY_BYTES_MAX => {
+            conn.core.respond_full(&head, body, preamble, limits, *now, output.buffer());
+        }
+        Content::Static(body) if body.len() <= COPY_BYTES_MAX => {
+            conn.core.respond_full(&head, body, preamble, limits, *now, output.buffer());
+        }
+        Content::Bytes(body) if body.len() <= COPY_BYTES_MAX => {
+            conn.core.respond_full(&head, body, preamble, limits, *now, output.buffer());
+        }
+        _ => return answer_large(conn, http, response),
+    }
+    if let Content::Buffer(buffer) = response.content {
+        scratch::give(buffer);
+    }
+}
+
+/// Send a response whose body is here and too large to copy.
+fn answer_large(conn: &mut Conn, http: &mut Http, mut response: Response) {
+    let content = std::mem::replace(&mut response.content, Content::Static(b""));
+    let body = match content {
+        Content::Buffer(buffer) => Bytes::from(buffer),
+        Content::Bytes(bytes) => bytes,
+        Content::Static(bytes) => Bytes::from_static(bytes),
+        Content::Stream(_) => unreachable!("streams are answered elsewhere"),
+    };
+    let length = ResponseLength::Known(body.len() as u64);
+    respond(conn, http, &response.head(), length);
+    if !conn.core.body_suppressed() {
+        send_chunk(conn, http, body);
+    }
+    let output = out(&mut conn.output, http);
+    conn.core.finish(&http.limits, http.now, output.buffer());
+}
+
+/// Send the head of a response and start its stream.
+fn answer_stream(conn: &mut Conn, id: ConnId, http: &mut Http, mut response: Response) {
+    let content = std::mem::replace(&mut response.content, Content::Static(b""));
+    let Content::Stream(stream) = content else { return };
+    let Stream { body, producer, keep_alive } = *stream;
+    let length = body.length().map_or(ResponseLength::Unknown, ResponseLength::Known);
+    respond(conn, http, &response.head(), length);
+    if conn.core.body_suppressed() {
+        end_stage(conn);
+        let output = out(&mut conn.output, http);
+        return conn.core.finish(&http.limits, http.now, output.buffer());
+    }
+    let mut exchange = conn
+        .exchange
+        .take()
+        .unwrap_or_else(|| Exchange::new(id, http, Stage::placeholder()));
+    let notify = Rc::clone(&exchange.notify);
+    body.notify_with(Rc::clone(&notify) as Rc<dyn Notify>);
+    let failed = Rc::new(Cell::new(false));
+    let producer = producer
+        .map(|future| executor::spawn(run_producer(future, Rc::clone(&failed), notify)));
+    let keep_alive = keep_alive.map(|(interval, text)| KeepAlive {
+        interval,
+        text,
+        next: http.now + interval,
+    });
+    exchange.stage =
+        Stage::Streaming(Box::new(Streaming { body, _producer: producer, failed, keep_alive }));
+    conn.exchange = Some(exchange);
+    pump(conn, http);
+}
+
+/// A stream's producer as a task. Its sender ends the body when it is dropped.
+async fn run_producer(
+    future: LocalFuture<Result<(), body::Gone>>,
+    failed: Rc<Cell<bool>>,
+    notify: Rc<ConnNotify>,
+) {
+    // Gone is no failure: then nobody reads, and this task is about to be dropped.
+    if let Err(Panicked) = Guarded(future).await {
+        failed.set(true);
+        notify.notify();
+    }
+}
+
+fn respond(conn: &mut Conn, http: &mut Http, head: &ResponseHead<'_>, length: ResponseLength) {
+    let output = out(&mut conn.output, http);
+    let Http { preamble, limits, now, .. } = http;
+    conn.core.respond(head, length, preamble, limits, *now, output.buffer());
+}
+
+/// Move chunks from the stream to the output, as far as the client keeps up.
+fn pump(conn: &mut Conn, http: &mut Http) {
+    loop {
+        if conn.pending_output() >= OUTPUT_BYTES_HIGH {
+            return;
+        }
+        let Some(exchange) = &mut conn.exchange else { return };
+        let Stage::Streaming(streaming) = &mut exchange.stage else { return };
+        match streaming.body.try_next() {
+            Next::Chunk(chunk) => {
+                if let Some(keep_alive) = &mut streaming.keep_alive {
+                    keep_alive.next = http.now + keep_alive.interval;
+                }
+                send_chunk(conn, http, chunk);
+            }
+            Next::Wait if !streaming.failed.get() => return,
+            Next::Wait | Next::Failed(_) => {
+                end_stage(conn);
+                return conn.core.abort();
+            }
+            Next::End(trailers) => {
+                end_stage(conn);
+                let output = out(&mut conn.output, http);
+                let (limits, now) = (&http.limits, http.now);
+                return conn.core.finish_with_trailers(&trailers, limits, now, output.buffer());
+            }
+        }
+    }
+}
+
+/// Append a piece of a response body: copied if small, by reference if large.
+fn send_chunk(conn: &mut Conn, http: &mut Http, chunk: Bytes) {
+    let output = out(&mut conn.output, http);
+    if chunk.len() <= COPY_BYTES_MAX {
+        return conn.core.send_body(&chunk, output.buffer());
+    }
+    if conn.core.begin_data(chunk.len() as u64, output.buffer()) {
+        output.push_shared(chunk);
+        conn.core.end_data(output.buffer());
+    }
+}
+
+/// The response is on its way: what produced it is over. An upload that is still arriving keeps
+/// its channel, because an echo may be reading it.
+fn end_stage(conn: &mut Conn) {
+    if conn.exchange.is_some() {
+        conn.exchange = None;
+    }
+}
+
+impl Exchange {
+    fn new(id: ConnId, http: &Http, stage: Stage) -> Box<Self> {
+        Box::new(Self { notify: ConnNotify::new(id, &http.ready), upload: None, stage })
+    }
+}
+
+impl Stage {
+    fn placeholder() -> Self {
+        Self::Collecting { request: Request::new(), body: Vec::new(), handler: 0 }
+    }
+}
+
+/// Trailer fields that were validated by the core.
+fn parse_trailers(section: &[u8]) -> Trailers {
+    section
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let name = HeaderName::from_bytes(&line[..colon]).ok()?;
+            let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii()).ok()?;
+            Some((name, value))
+        })
+        .collect()
+}
+
+/// Input that may wait in a connection before the receive is stopped.
+const CARRY_BYTES_HIGH: usize = 16 << 10;

@@ -1,0 +1,257 @@
+//! The shard: the process that serves HTTP on one core.
+//!
+//! One driver task on a glommio executor owns a network ring of its own and runs turn after turn
+//! ([`turn`]). Handlers that answer at once run inside the turn; only an async handler that has
+//! to wait becomes a task of the executor, while it waits.
+
+mod conn;
+mod life;
+mod ready;
+mod slab;
+mod timer;
+mod turn;
+mod watch;
+
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+pub use watch::Idle;
+
+use self::conn::Http;
+use self::life::{Heir, Life};
+use self::ready::Ready;
+use self::turn::{Parts, Shard};
+use self::watch::Watch;
+use crate::executor::{self, Bell};
+use crate::handler::Handler;
+use crate::http::{Preamble, Time};
+use crate::limits::HttpLimits;
+use crate::net::Ring;
+use crate::net::listener::Listener;
+use crate::net::ring::OpenError;
+use crate::router::Router;
+use crate::sys::channel::{Channel, FromChild, Received, ToChild};
+use crate::sys::page::SharedPage;
+use crate::sys::process::PidFd;
+use crate::sys::signal::SignalFd;
+use crate::sys::{clock, descriptors, poll, process};
+
+/// What a shard is started with.
+pub struct Setup {
+    /// The listeners it accepts from.
+    pub listeners: Vec<Listener>,
+    /// To the supervisor.
+    pub channel: Channel,
+    /// TERM arrives here.
+    pub signals: SignalFd,
+    /// Readable when the supervisor is gone.
+    pub supervisor: PidFd,
+    /// What the supervisor watches.
+    pub page: Option<SharedPage>,
+    /// Where requests go.
+    pub router: Router<usize>,
+    /// What the router's targets stand for.
+    pub handlers: Vec<Handler>,
+    /// Limits of every connection.
+    pub limits: HttpLimits,
+    /// Most connections at a time.
+    pub connections_max: usize,
+    /// How idle time is spent.
+    pub idle: Idle,
+    /// Time for what runs when the supervisor is gone.
+    pub grace: Duration,
+    /// Time on top of it before the process is ended from within.
+    pub force: Duration,
+}
+
+/// How a shard ended.
+#[derive(Debug)]
+pub enum End {
+    /// Everything accepted was served, or cut at the end of the grace time.
+    Drained,
+    /// It was told to leave at once.
+    Stopped,
+}
+
+/// Why a shard could not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The network ring.
+    Ring(OpenError),
+    /// The executor or a descriptor it needs.
+    System(std::io::Error),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ring(error) => write!(f, "cannot open the network ring: {error}"),
+            Self::System(error) => write!(f, "cannot start the executor: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// Serve until told to leave.
+///
+/// # Errors
+/// When the ring or the executor cannot be had.
+pub fn run(setup: Setup) -> Result<End, StartError> {
+    report_panics();
+    executor::run(drive(setup)).map_err(StartError::System)?
+}
+
+/// Whom the driver listens to besides its clients.
+struct Control {
+    channel: Channel,
+    signals: SignalFd,
+    supervisor: PidFd,
+    grace: Duration,
+    force: Duration,
+    /// Whether the supervisor is known to be gone.
+    orphaned: bool,
+}
+
+async fn drive(setup: Setup) -> Result<End, StartError> {
+    let control = Control {
+        channel: setup.channel,
+        signals: setup.signals,
+        supervisor: setup.supervisor,
+        grace: setup.grace,
+        force: setup.force,
+        orphaned: false,
+    };
+    let mut ring = Ring::open().map_err(StartError::Ring)?;
+    ring.poll(control.channel.as_fd(), TAG_CHANNEL);
+    ring.poll(control.signals.as_fd(), TAG_SIGNALS);
+    ring.poll(control.supervisor.as_fd(), TAG_SUPERVISOR);
+    let doorbell = descriptors::doorbell().map_err(StartError::System)?;
+    ring.register_eventfd(doorbell.as_fd()).map_err(StartError::System)?;
+    let bell = Bell::new(doorbell).map_err(StartError::System)?;
+    let now = Time::from_nanos(clock::monotonic_ns());
+    let preamble = Preamble::new(clock::unix_seconds());
+    let ready = Rc::new(Ready::default());
+    let http = Http::new(setup.router, setup.handlers, setup.limits, preamble, now, ready);
+    let mut shard = Shard::new(Parts {
+        ring,
+        http,
+        listeners: setup.listeners,
+        life: Life::Serving,
+        watch: Watch::new(setup.idle),
+        bell,
+        page: setup.page,
+        connections_max: setup.connections_max,
+    });
+    shard.turn();
+    shard.ring.submit();
+    control.tell(&FromChild::Ready);
+    let end = serve(&mut shard, control).await;
+    shard.cut_all();
+    shard.ring.submit();
+    Ok(end)
+}
+
+async fn serve(shard: &mut Shard, mut control: Control) -> End {
+    loop {
+        shard.rest().await;
+        if shard.turn() {
+            control.tell(&FromChild::AcceptClosed);
+        }
+        if shard.take_polled() && control.listen(shard) == Wish::Stop {
+            return End::Stopped;
+        }
+        if shard.is_over() {
+            return End::Drained;
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    GoOn,
+    Stop,
+}
+
+impl Control {
+    fn tell(&self, message: &FromChild) {
+        if let Err(error) = self.channel.send(message) {
+            tracing::warn!(%error, "the supervisor could not be told");
+        }
+    }
+
+    /// Something on one of the control descriptors: look at all of them.
+    fn listen(&mut self, shard: &mut Shard) -> Wish {
+        loop {
+            match self.channel.receive::<ToChild>() {
+                Ok(Received::Message(ToChild::Drain { grace })) => {
+                    shard.leave(Heir::Nobody, grace);
+                }
+                Ok(Received::Message(ToChild::Stop)) => return Wish::Stop,
+                Ok(Received::Malformed) => {
+                    tracing::error!("the supervisor sent something that is not a message");
+                }
+                Ok(Received::Nothing) => break,
+                Ok(Received::Closed) => {
+                    self.orphan(shard);
+                    break;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the supervisor's channel could not be read");
+                    break;
+                }
+            }
+        }
+        self.hear_signals(shard);
+        Wish::GoOn
+    }
+
+    /// TERM from the kernel because the supervisor is gone, or from a person who wants this
+    /// shard replaced.
+    fn hear_signals(&mut self, shard: &mut Shard) {
+        while let Ok(Some(_)) = self.signals.read() {
+            if self.is_supervisor_gone() {
+                self.orphan(shard);
+            } else if shard.life.is_serving() {
+                self.tell(&FromChild::Retiring);
+                shard.leave(Heir::Successor, self.grace);
+            }
+        }
+    }
+
+    fn is_supervisor_gone(&self) -> bool {
+        // A pidfd is readable once its process has ended. If the look fails, the process that
+        // signalled us is taken for the kernel: leaving is what was asked for either way.
+        poll::wait_readable(&[self.supervisor.as_fd()], Some(Duration::ZERO))
+            .map_or(true, |ready| ready == [true])
+    }
+
+    /// The supervisor is gone: nobody will empty the accept queues but us, and nobody will end
+    /// us should a handler hang.
+    fn orphan(&mut self, shard: &mut Shard) {
+        if std::mem::replace(&mut self.orphaned, true) {
+            return;
+        }
+        tracing::warn!("the supervisor is gone; finishing what was accepted, then leaving");
+        let seconds = (self.grace + self.force).as_secs().saturating_add(1);
+        if let Err(error) = process::end_after_seconds(u32::try_from(seconds).unwrap_or(u32::MAX)) {
+            tracing::error!(%error, "no alarm could be set");
+        }
+        shard.refuse_new_clients();
+        shard.leave(Heir::Nobody, self.grace);
+    }
+}
+
+/// A panic in a handler costs one request; the log says where it was.
+fn report_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let text = info.payload_as_str().unwrap_or("no message");
+        tracing::error!(%place, text, "panic");
+    }));
+}
+
+const TAG_CHANNEL: u32 = 0;
+const TAG_SIGNALS: u32 = 1;
+const TAG_SUPERVISOR: u32 = 2;

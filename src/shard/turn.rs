@@ -1,0 +1,573 @@
+//! A shard's turn: reap all completions, feed the bytes, run the handlers, look after what
+//! became ready, expire deadlines, settle every connection that was touched, and only then enter
+//! the kernel again, once.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::conn::{self, Conn, Http, Receive};
+use super::life::Life;
+use super::ready::Ready;
+use super::slab::Slab;
+use super::timer::Wheel;
+use super::watch::Watch;
+use crate::executor::{self, Bell};
+use crate::http::h1::{Close, Timeout};
+use crate::http::{Error, Time};
+use crate::net::listener::Listener;
+use crate::net::ring::Raw;
+use crate::net::{Completion, ConnId, Errno, Lease, Output, Ring};
+use crate::sys::clock;
+use crate::sys::page::SharedPage;
+
+/// One shard at work.
+pub(crate) struct Shard {
+    /// Dropped first: it closes the ring.
+    pub(super) ring: Ring,
+    pub(super) conns: Slab,
+    pub(super) http: Http,
+    pub(super) listeners: Vec<Listening>,
+    pub(super) life: Life,
+    pub(super) ready: Rc<Ready>,
+    pub(super) wheel: Wheel,
+    watch: Watch,
+    bell: Bell,
+    page: Option<SharedPage>,
+    connections_max: usize,
+    /// Whether a polled descriptor became ready.
+    polled: bool,
+    /// Sends under way.
+    flights: usize,
+    /// When the wall clock shows the next second.
+    next_second: Time,
+    /// When the executor was last searched for tasks we do not know of.
+    last_census: Time,
+    /// Whether a handler may have run since.
+    unsearched: bool,
+    /// When glommio last looked at its rings while others were alive.
+    last_poll: Time,
+    /// When a starved accept is tried again although nothing was closed.
+    retry_accept: Option<Time>,
+    /// Completions of this turn.
+    raws: Vec<Raw>,
+    /// Connections to be settled at the end of the turn.
+    dirty: Vec<ConnId>,
+    /// Connections whose send was submitted in the last turn.
+    flushed: Vec<ConnId>,
+    /// Scratch lists.
+    listed: Vec<ConnId>,
+    due: Vec<u32>,
+}
+
+/// A listener and its accept.
+pub(crate) struct Listening {
+    pub(super) socket: Option<Listener>,
+    pub(super) accept: Accept,
+}
+
+/// The accept of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Accept {
+    Armed,
+    /// Cancelled; its end has not come yet.
+    Stopping,
+    /// Not armed: too many connections or too few descriptors, or the shard is leaving.
+    Stopped,
+}
+
+/// What the shard was built from.
+pub(crate) struct Parts {
+    pub(super) ring: Ring,
+    pub(super) http: Http,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) life: Life,
+    pub(super) watch: Watch,
+    pub(super) bell: Bell,
+    pub(super) page: Option<SharedPage>,
+    pub(super) connections_max: usize,
+}
+
+impl Shard {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { ring, http, listeners, life, watch, bell, page, connections_max } = parts;
+        let now = http.now;
+        let listening =
+            |socket| Listening { socket: Some(socket), accept: Accept::Stopped };
+        Self {
+            ring,
+            conns: Slab::new(),
+            ready: Rc::clone(&http.ready),
+            http,
+            listeners: listeners.into_iter().map(listening).collect(),
+            life,
+            wheel: Wheel::new(now),
+            watch,
+            bell,
+            page,
+            connections_max,
+            polled: false,
+            flights: 0,
+            next_second: now,
+            last_census: now,
+            unsearched: true,
+            last_poll: now,
+            retry_accept: None,
+            raws: Vec::new(),
+            dirty: Vec::new(),
+            flushed: Vec::new(),
+            listed: Vec::new(),
+            due: Vec::new(),
+        }
+    }
+
+    /// Everything from one enter to the next. Returns whether the last listener was closed.
+    pub(super) fn turn(&mut self) -> bool {
+        self.look_at_clock();
+        if let Some(page) = &self.page {
+            page.words().begin_turn();
+        }
+        self.dispatch();
+        self.serve_ready();
+        self.note_stalls();
+        self.expire();
+        let closed = self.live();
+        self.accept_again();
+        self.settle_all();
+        if let Some(page) = &self.page {
+            page.words().end_turn();
+        }
+        closed
+    }
+
+    /// Between two turns: let others run, watch, or sleep; enters the kernel.
+    pub(super) async fn rest(&mut self) {
+        if executor::has_company() {
+            return self.rest_in_company().await;
+        }
+        if !self.ready.is_empty() {
+            return self.ring.submit();
+        }
+        if self.unsearched && self.http.now.since(self.last_census) >= CENSUS_INTERVAL {
+            self.unsearched = false;
+            self.last_census = self.http.now;
+            executor::census().await;
+            if executor::has_company() {
+                return;
+            }
+        }
+        let timeout = self.until_next();
+        if !self.watch.is_curious() {
+            return self.ring.wait(timeout);
+        }
+        self.watch.begin(self.http.now);
+        let window = self.watch.window();
+        if window.is_zero() {
+            self.ring.wait(timeout);
+        } else {
+            self.ring.submit();
+            if self.watch_ring(window) {
+                self.ring.submit();
+            } else {
+                self.ring.wait(timeout);
+            }
+        }
+        self.watch.end(Time::from_nanos(clock::monotonic_ns()));
+    }
+
+    /// Look at the ring for at most `window`; true if work came.
+    fn watch_ring(&mut self, window: Duration) -> bool {
+        let began = self.http.now;
+        loop {
+            for _ in 0..LOOKS_PER_CLOCK {
+                if self.ring.is_work_waiting() {
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            if Time::from_nanos(clock::monotonic_ns()).since(began) >= window {
+                return false;
+            }
+        }
+    }
+
+    /// The same while other tasks live on the executor: they run, glommio looks at its rings, and
+    /// if there is nothing to do anywhere, the shard sleeps through glommio.
+    async fn rest_in_company(&mut self) {
+        self.ring.submit();
+        executor::census().await;
+        if !self.ready.is_empty() || self.ring.is_work_waiting() {
+            if self.http.now.since(self.last_poll) >= POLL_INTERVAL {
+                self.last_poll = self.http.now;
+                executor::poll_io().await;
+            }
+            return;
+        }
+        self.last_poll = self.http.now;
+        if self.ring.arm_eventfd() {
+            let until = self.next_deadline().map(|at| {
+                let now = Time::from_nanos(clock::monotonic_ns());
+                Instant::now() + at.since(now)
+            });
+            let ready = &self.ready;
+            self.bell.wait(until, |cx| ready.is_ready(cx)).await;
+        }
+        self.ring.disarm_eventfd();
+        self.ring.submit();
+    }
+
+    /// How long to sleep: to the next deadline, and not for long while handlers may have spawned
+    /// tasks that nobody knows of yet.
+    fn until_next(&self) -> Option<Duration> {
+        let deadline = self.next_deadline().map(|at| at.since(self.http.now));
+        if !self.unsearched {
+            return deadline;
+        }
+        Some(deadline.map_or(CENSUS_INTERVAL, |deadline| deadline.min(CENSUS_INTERVAL)))
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        let now = self.http.now;
+        let wheel = self.wheel.next(now).map(|after| now + after);
+        [wheel, self.life.next_deadline(), self.retry_accept].into_iter().flatten().min()
+    }
+
+    fn look_at_clock(&mut self) {
+        self.http.now = Time::from_nanos(clock::monotonic_ns());
+        if self.http.now >= self.next_second {
+            let (seconds, into) = clock::unix_time();
+            self.http.preamble.refresh(seconds);
+            self.next_second = self.http.now + (Duration::from_secs(1).saturating_sub(into));
+        }
+    }
+
+    /// Handle every completion of the last enter.
+    fn dispatch(&mut self) {
+        let mut raws = std::mem::take(&mut self.raws);
+        self.ring.reap(&mut raws);
+        for raw in raws.drain(..) {
+            match self.ring.resolve(raw) {
+                Completion::Received { conn, lease, armed } => self.received(conn, &lease, armed),
+                Completion::Sent { conn, output, result } => self.sent(conn, output, result),
+                Completion::Accepted { listener, socket, armed } => {
+                    self.accepted(listener, socket, armed);
+                }
+                Completion::ReceiveEnded { conn, error } => self.receive_ended(conn, error),
+                Completion::AcceptEnded { listener, error } => self.accept_ended(listener, error),
+                Completion::Polled { .. } => self.polled = true,
+                Completion::Nothing => {}
+            }
+        }
+        self.raws = raws;
+    }
+
+    #[inline]
+    fn received(&mut self, id: ConnId, lease: &Lease, armed: bool) {
+        let Some(conn) = self.conns.get(id) else { return };
+        self.watch.note(id.index);
+        self.unsearched = true;
+        if !armed && conn.receive != Receive::Ended {
+            conn.receive = Receive::Idle;
+        }
+        conn::feed(conn, id, &mut self.http, lease);
+        touch(conn, id, &mut self.dirty);
+    }
+
+    #[inline]
+    fn sent(&mut self, id: ConnId, output: Box<Output>, result: Result<usize, Errno>) {
+        self.flights -= 1;
+        let Some(conn) = self.conns.get(id) else { return self.http.recycle(output) };
+        conn.flight = None;
+        match result {
+            Ok(_) if output.is_empty() => {
+                self.http.recycle(output);
+                conn.core.handle_write_progress();
+                if conn.needs_settling() {
+                    conn::resume(conn, id, &mut self.http);
+                    touch(conn, id, &mut self.dirty);
+                }
+            }
+            Ok(bytes) => {
+                if bytes > 0 {
+                    conn.core.handle_write_progress();
+                }
+                self.send(id, output);
+            }
+            Err(error) if error.is_transient() || error == Errno::NO_MEMORY => {
+                self.send(id, output);
+            }
+            Err(_) => {
+                self.http.recycle(output);
+                self.abort(id);
+            }
+        }
+    }
+
+    fn send(&mut self, id: ConnId, output: Box<Output>) {
+        let Some(conn) = self.conns.get(id) else { return self.http.recycle(output) };
+        conn.flight = Some(self.ring.send(id, conn.socket.as_fd(), output));
+        self.flights += 1;
+        self.flushed.push(id);
+    }
+
+    fn accepted(&mut self, listener: u32, socket: OwnedFd, armed: bool) {
+        if !armed {
+            self.listeners[listener as usize].accept = Accept::Stopped;
+        }
+        self.admit(socket);
+        if armed && self.conns.len() >= self.connections_max {
+            self.stop_accepting();
+        }
+    }
+
+    /// A new connection.
+    pub(super) fn admit(&mut self, socket: OwnedFd) {
+        let conn = Conn::new(socket, &self.http);
+        let id = self.conns.insert(conn);
+        if let Some(conn) = self.conns.get(id) {
+            conn.receive = Receive::Armed;
+            self.ring.receive(id, conn.socket.as_fd());
+            if let Some(deadline) = conn.deadline() {
+                self.wheel.schedule(&mut self.conns, id.index, deadline);
+            }
+        }
+    }
+
+    fn accept_ended(&mut self, listener: u32, error: Errno) {
+        self.listeners[listener as usize].accept = Accept::Stopped;
+        if error.is_shortage() {
+            // Descriptors are lacking. Closing a connection of ours frees one and tries again;
+            // if none is ours, or another process took it, time does.
+            tracing::warn!(%error, "accepting pauses until a descriptor is free");
+            self.retry_accept = Some(self.http.now + ACCEPT_RETRY);
+        }
+    }
+
+    /// Cancel the accepts of all listeners.
+    pub(super) fn stop_accepting(&mut self) {
+        for (index, listening) in self.listeners.iter_mut().enumerate() {
+            if listening.accept == Accept::Armed {
+                listening.accept = Accept::Stopping;
+                self.ring.cancel_accept(index as u32);
+            }
+        }
+    }
+
+    /// Arm accepts that stopped and need not stay so.
+    fn accept_again(&mut self) {
+        if !self.life.is_serving() || self.conns.len() >= self.connections_max {
+            return;
+        }
+        if let Some(at) = self.retry_accept {
+            if self.http.now < at {
+                return;
+            }
+            self.retry_accept = None;
+        }
+        for (index, listening) in self.listeners.iter_mut().enumerate() {
+            if let (Accept::Stopped, Some(socket)) = (listening.accept, &listening.socket) {
+                listening.accept = Accept::Armed;
+                self.ring.accept(socket.as_fd(), index as u32);
+            }
+        }
+    }
+
+    /// Whether a polled descriptor became ready since the last call.
+    pub(super) fn take_polled(&mut self) -> bool {
+        std::mem::take(&mut self.polled)
+    }
+
+    /// Have the kernel drop the first packets of new clients, which then try again elsewhere.
+    pub(super) fn refuse_new_clients(&self) {
+        for listener in self.listeners.iter().filter_map(|listening| listening.socket.as_ref()) {
+            if let Err(error) = listener.refuse_new_clients() {
+                tracing::warn!(%error, "new clients cannot be kept out");
+            }
+        }
+    }
+
+    fn receive_ended(&mut self, id: ConnId, error: Option<Errno>) {
+        let Some(conn) = self.conns.get(id) else { return };
+        match error {
+            None => {
+                conn.receive = Receive::Ended;
+                conn::end_of_input(conn, &mut self.http);
+            }
+            Some(Errno::CANCELED | Errno::NO_BUFFERS) => conn.receive = Receive::Idle,
+            Some(error) if error.is_transient() => conn.receive = Receive::Idle,
+            Some(_) => return self.abort(id),
+        }
+        touch(conn, id, &mut self.dirty);
+    }
+
+    /// Connections whose tasks, streams or uploads have moved.
+    fn serve_ready(&mut self) {
+        if self.ready.is_empty() {
+            return;
+        }
+        let mut listed = std::mem::take(&mut self.listed);
+        self.ready.take(&mut listed);
+        for id in listed.drain(..) {
+            if let Some(conn) = self.conns.get(id) {
+                conn::resume(conn, id, &mut self.http);
+                touch(conn, id, &mut self.dirty);
+            }
+        }
+        self.listed = listed;
+    }
+
+    /// A send that was submitted in the last turn and has not landed by now is waiting for its
+    /// peer to read.
+    fn note_stalls(&mut self) {
+        if self.flights == 0 {
+            return self.flushed.clear();
+        }
+        let mut flushed = std::mem::take(&mut self.flushed);
+        for id in flushed.drain(..) {
+            if let Some(conn) = self.conns.get(id)
+                && conn.flight.is_some()
+            {
+                conn.core.handle_write_stall(self.http.now, &self.http.limits);
+                touch(conn, id, &mut self.dirty);
+            }
+        }
+        self.flushed = flushed;
+    }
+
+    fn expire(&mut self) {
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.expire(&mut self.conns, self.http.now, &mut due);
+        for index in due.drain(..) {
+            if let Some(id) = self.conns.id_at(index) {
+                self.expire_one(id);
+            }
+        }
+        self.due = due;
+    }
+
+    fn expire_one(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get(id) else { return };
+        conn::tick(conn, &mut self.http);
+        match conn.core.handle_timeout(self.http.now) {
+            None => {}
+            Some(Timeout::Body) => conn::fail(conn, &mut self.http, Error::BodyTimeout),
+            Some(Timeout::Handler) => conn::fail(conn, &mut self.http, Error::HandlerTimeout),
+            Some(Timeout::Head) => conn::fail(conn, &mut self.http, Error::HeadTimeout),
+            Some(Timeout::Drain | Timeout::Idle) => return self.close(id),
+            Some(Timeout::Write) => return self.abort(id),
+        }
+        if let Some(conn) = self.conns.get(id) {
+            touch(conn, id, &mut self.dirty);
+        }
+    }
+
+    /// Bring what was decided about each touched connection to the kernel.
+    fn settle_all(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for id in dirty.drain(..) {
+            self.settle(id);
+        }
+        self.dirty = dirty;
+    }
+
+    #[inline]
+    fn settle(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get(id) else { return };
+        conn.dirty = false;
+        let closing = conn.core.closing();
+        if closing == Close::Abort {
+            return self.abort(id);
+        }
+        if conn.flight.is_none()
+            && let Some(output) = conn.take_output()
+        {
+            conn.flight = Some(self.ring.send(id, conn.socket.as_fd(), output));
+            self.flights += 1;
+            self.flushed.push(id);
+        }
+        match closing {
+            Close::Keep => self.steer_receive(id),
+            Close::Now | Close::HalfThenDrain if conn.flight.is_some() => {}
+            Close::Now => return self.close(id),
+            Close::HalfThenDrain => {
+                if conn.receive == Receive::Ended {
+                    return self.close(id);
+                }
+                if !conn.half_closed {
+                    conn.half_closed = true;
+                    // An error means that the peer is gone, which the receive will tell.
+                    let _gone = crate::sys::socket::shutdown_write(conn.socket.as_fd());
+                    conn.core.begin_drain(self.http.now);
+                }
+                self.steer_receive(id);
+            }
+            Close::Abort => {}
+        }
+        let Some(conn) = self.conns.get(id) else { return };
+        if let Some(deadline) = conn.deadline() {
+            self.wheel.schedule(&mut self.conns, id.index, deadline);
+        }
+    }
+
+    /// Receive while bytes are welcome, stop when they are not.
+    #[inline]
+    fn steer_receive(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get(id) else { return };
+        match (conn.receive, conn.wants_input()) {
+            (Receive::Armed, false) => {
+                conn.receive = Receive::Stopping;
+                self.ring.cancel_receive(id);
+            }
+            (Receive::Idle, true) => {
+                conn.receive = Receive::Armed;
+                self.ring.receive(id, conn.socket.as_fd());
+            }
+            _ => {}
+        }
+    }
+
+    /// Close in good order: what was sent still arrives.
+    pub(super) fn close(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get(id) else { return };
+        if matches!(conn.receive, Receive::Armed | Receive::Stopping) {
+            // An armed receive holds the socket: without this the peer would see no FIN.
+            self.ring.cancel_receive(id);
+        }
+        if let Some(flight) = conn.flight {
+            self.ring.cancel_send(flight);
+        }
+        self.wheel.remove(&mut self.conns, id.index);
+        if let Some(conn) = self.conns.remove(id) {
+            let socket = conn.release(&mut self.http);
+            self.ring.close(socket);
+            self.retry_accept = None;
+        }
+    }
+
+    /// Cut: nothing more is sent, and the kernel forgets what it still holds for the peer.
+    pub(super) fn abort(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get(id) {
+            // An error means that the peer is gone already.
+            let _gone = crate::sys::socket::discard_on_close(conn.socket.as_fd());
+        }
+        self.close(id);
+    }
+}
+
+/// Have a connection settled at the end of the turn.
+#[inline]
+fn touch(conn: &mut Conn, id: ConnId, dirty: &mut Vec<ConnId>) {
+    if !conn.dirty {
+        conn.dirty = true;
+        dirty.push(id);
+    }
+}
+
+/// How often to search for tasks that were spawned behind our back.
+const CENSUS_INTERVAL: Duration = Duration::from_millis(1);
+/// How often glommio looks at its rings while the shard is busy and other tasks live.
+const POLL_INTERVAL: Duration = Duration::from_micros(200);
+/// How long a starved accept waits if no connection of ours is closed.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// Looks at the ring between two looks at the clock: about a microsecond.
+const LOOKS_PER_CLOCK: u32 = 64;

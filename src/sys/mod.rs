@@ -1,0 +1,17 @@
+//! Thin safe wrappers over system calls.
+//!
+//! Each file wraps one thing of the kernel and knows nothing of servers, HTTP or settings. Only
+//! this module and `net` make system calls; everything unsafe that a wrapper needs stays here.
+
+pub mod affinity;
+pub mod channel;
+pub mod clock;
+pub mod descriptors;
+pub mod memory;
+pub mod page;
+pub mod poll;
+pub mod process;
+pub mod procfs;
+pub mod signal;
+pub mod socket;
+pub mod title;

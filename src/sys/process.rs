@@ -1,0 +1,251 @@
+//! Processes: fork, what a child does first, signals to it, and how it ended.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rustix::io::Errno;
+use rustix::process::{
+    Pid as RawPid, PidfdFlags, WaitOptions, getpid, getppid, pidfd_open, pidfd_send_signal,
+    set_child_subreaper, set_parent_process_death_signal, setpgid, wait,
+};
+
+use super::signal::{self, Signal};
+
+/// The number of a process.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Pid(u32);
+
+impl Pid {
+    /// The number as such.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for Pid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<RawPid> for Pid {
+    fn from(pid: RawPid) -> Self {
+        Self(pid.as_raw_nonzero().get().unsigned_abs())
+    }
+}
+
+/// The number of the calling process.
+#[must_use]
+pub fn own_pid() -> Pid {
+    getpid().into()
+}
+
+/// The number of the parent; `None` when it lives outside of this pid namespace.
+#[must_use]
+pub fn parent_pid() -> Option<Pid> {
+    getppid().map(Pid::from)
+}
+
+/// True when this process has exactly one thread. False also when the kernel does not say.
+#[must_use]
+pub fn is_single_threaded() -> bool {
+    fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 1)
+}
+
+/// Proof of being the child of a fork, which ends by `exit` alone.
+#[derive(Debug)]
+pub struct Forked {
+    /// The parent as it was before the fork.
+    parent: Pid,
+}
+
+impl Forked {
+    /// Moves this process to a process group of its own, so that the terminal's signals pass it.
+    pub fn leave_process_group(&self) -> io::Result<()> {
+        Ok(setpgid(None, None)?)
+    }
+
+    /// Asks the kernel for TERM when the parent dies. False when it is dead already.
+    pub fn follow_parent(&self) -> io::Result<bool> {
+        set_parent_process_death_signal(Some(Signal::Terminate.to_rustix()))?;
+        // The parent may have died before the line above; then the signal never comes.
+        Ok(parent_pid() == Some(self.parent))
+    }
+
+    /// Runs `body` and ends the process with the code it returns, or 101 if it panics.
+    ///
+    /// Nothing of the copied stack above is unwound and no destructor of it runs: the values
+    /// there belong to the parent.
+    pub fn exit_with(self, body: impl FnOnce(&Self) -> u8) -> Infallible {
+        let code = catch_unwind(AssertUnwindSafe(|| body(&self))).unwrap_or(PANIC_CODE);
+        exit_now(code)
+    }
+}
+
+/// Which side of a fork this is.
+#[derive(Debug)]
+pub enum Fork {
+    /// The new process.
+    Child(Forked),
+    /// The old process; the new one has this number.
+    Parent(Pid),
+}
+
+/// Forks this process, which must have a single thread: a copied lock that another thread held
+/// would stay locked in the child for good.
+pub fn fork() -> io::Result<Fork> {
+    if !is_single_threaded() {
+        return Err(io::Error::other("a process with several threads must not fork"));
+    }
+    let parent = own_pid();
+    // SAFETY: this process has one thread, as just checked, so the child's copy of the memory is
+    // consistent: no other thread was inside the allocator or held a lock. Nothing that runs
+    // between the check and the fork starts a thread.
+    let pid = unsafe { libc::fork() };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Fork::Child(Forked { parent })),
+        pid => Ok(Fork::Parent(Pid(pid.unsigned_abs()))),
+    }
+}
+
+/// Ends this process at once, without destructors and exit handlers.
+fn exit_now(code: u8) -> ! {
+    // SAFETY: _exit takes no pointers and does not return.
+    unsafe { libc::_exit(code.into()) }
+}
+
+/// Ends this process by SIGALRM after so many seconds, whatever it does meanwhile.
+pub fn end_after_seconds(seconds: u32) -> io::Result<()> {
+    // SAFETY: SIG_DFL installs no code of ours.
+    let result = unsafe { libc::signal(libc::SIGALRM, libc::SIG_DFL) };
+    if result == libc::SIG_ERR {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: alarm takes no pointers.
+    unsafe { libc::alarm(seconds) };
+    Ok(())
+}
+
+/// Makes orphans below this process its children.
+pub fn adopt_orphans() -> io::Result<()> {
+    Ok(set_child_subreaper(Some(getpid()))?)
+}
+
+/// A process that cannot be mistaken for a later one with the same number.
+#[derive(Debug)]
+pub struct PidFd {
+    fd: OwnedFd,
+}
+
+impl PidFd {
+    /// Opens it. The process must be this one, or a child that is not reaped yet.
+    pub fn open(pid: Pid) -> io::Result<Self> {
+        let raw = i32::try_from(pid.0).ok().and_then(RawPid::from_raw);
+        let raw = raw.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        Ok(Self { fd: pidfd_open(raw, PidfdFlags::empty())? })
+    }
+
+    /// Sends a signal. False when the process is gone.
+    pub fn send(&self, signal: Signal) -> io::Result<bool> {
+        match pidfd_send_signal(&self.fd, signal.to_rustix()) {
+            Ok(()) => Ok(true),
+            Err(Errno::SRCH) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl AsFd for PidFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl From<PidFd> for OwnedFd {
+    fn from(pidfd: PidFd) -> Self {
+        pidfd.fd
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ended {
+    /// By itself, with a code.
+    Code(u8),
+    /// By a signal.
+    Signal(i32),
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(number) => match signal::name(*number) {
+                "?" => write!(f, "signal {number}"),
+                name => write!(f, "signal {name}"),
+            },
+        }
+    }
+}
+
+/// Reaps one dead child of this process; `None` when none is dead.
+pub fn reap() -> io::Result<Option<(Pid, Ended)>> {
+    loop {
+        match wait(WaitOptions::NOHANG) {
+            Ok(None) | Err(Errno::CHILD) => return Ok(None),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+            Ok(Some((pid, status))) => {
+                if let Some(ended) = ended(status) {
+                    return Ok(Some((pid.into(), ended)));
+                }
+            }
+        }
+    }
+}
+
+fn ended(status: rustix::process::WaitStatus) -> Option<Ended> {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Some(Ended::Code(u8::try_from(code & 0xff).expect("masked to a byte"))),
+        (None, Some(number)) => Some(Ended::Signal(number)),
+        // Stopped or continued: the process lives.
+        (None, None) => None,
+    }
+}
+
+const PANIC_CODE: u8 = 101;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings_read_well() {
+        assert_eq!(Ended::Code(3).to_string(), "exit code 3");
+        assert_eq!(Ended::Signal(libc::SIGKILL).to_string(), "signal KILL");
+        assert_eq!(Ended::Signal(60).to_string(), "signal 60");
+    }
+
+    #[test]
+    fn a_process_with_threads_does_not_fork() {
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
+        let other = std::thread::spawn(move || receiver.recv());
+        assert!(fork().is_err());
+        drop(sender);
+        let _ = other.join().unwrap();
+    }
+
+    #[test]
+    fn own_pidfd_opens() {
+        let pidfd = PidFd::open(own_pid()).unwrap();
+        // WINCH is ignored by default, so sending it to ourselves is harmless.
+        assert!(pidfd.send(Signal::Window).unwrap());
+        assert_ne!(parent_pid(), Some(own_pid()));
+    }
+}
