@@ -272,16 +272,15 @@ fn feed_carry(conn: &mut Conn, id: ConnId, http: &mut Http, more: &[u8]) {
 /// upload, room in the output. Does what can be done now.
 pub(crate) fn resume(conn: &mut Conn, id: ConnId, http: &mut Http) {
     advance(conn, id, http);
-    if conn.carry.is_some() {
-        feed_carry(conn, id, http, &[]);
+    if conn.carry.is_some() || conn.receive == Receive::Ended {
+        feed(conn, id, http, &[]);
     }
 }
 
-/// The peer has sent its FIN.
-pub(crate) fn end_of_input(conn: &mut Conn, http: &mut Http) {
-    if let Some(error) = conn.core.receive_end(http.now, &http.limits) {
-        fail(conn, http, error);
-    }
+/// The peer has sent its FIN: what it sent before is still answered.
+pub(crate) fn end_of_input(conn: &mut Conn, id: ConnId, http: &mut Http) {
+    conn.core.receive_end();
+    feed(conn, id, http, &[]);
 }
 
 /// Answer with an error, or cut the connection if an answer has begun. Whatever ran is cancelled.

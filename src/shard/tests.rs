@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use ::http::Method;
 
-use super::{End, Idle, Setup, StartError, run};
+use super::{End, Setup, StartError, run};
+use crate::config::Idle;
 use crate::executor;
 use crate::handler::{Handler, IntoHandler, Request, Response, task};
 use crate::limits::HttpLimits;
@@ -82,6 +83,7 @@ impl Running {
                 limits,
                 connections_max: 1000,
                 idle,
+                dedicated: true,
                 grace: Duration::from_secs(5),
                 force: Duration::from_secs(5),
             })
