@@ -68,9 +68,10 @@ fn user(request: &Request) -> Response {
     Response::text(request.param("id"))
 }
 
-/// The body goes back while it arrives; who sends faster than they read is slowed down.
-async fn echo(mut request: Request) -> Response {
-    Response::relay(request.take_body())
+/// The body goes back while it arrives; who sends faster than they read is slowed down. The answer
+/// begins once 64 KiB are here, so that a small body which turns out to be invalid gets its 400.
+async fn echo(mut request: Request) -> Result<Response, Error> {
+    Ok(Response::relay(request.take_body().gather(64 << 10).await?))
 }
 
 async fn sleep(request: Request) -> Result<String, Error> {
@@ -93,12 +94,11 @@ async fn file(_: Request) -> Result<Response, (StatusCode, String)> {
     }
 }
 
-/// `chunks` pieces of `bytes` bytes, `gap_ms` apart, or as fast as the client reads with a gap of
-/// 0.
+/// `chunks` pieces of `bytes` bytes, `gap_ms` apart, or as fast as the client reads without a gap.
 fn stream(request: &Request) -> Result<Response, Error> {
     let chunks = within(request.query_as("chunks")?.unwrap_or(10), CHUNKS)?;
     let bytes = within(request.query_as("bytes")?.unwrap_or(1024), CHUNK_BYTES)?;
-    let gap = millis(within(request.query_as("gap_ms")?.unwrap_or(100), GAP_MS)?);
+    let gap = millis(within(request.query_as("gap_ms")?.unwrap_or(0), GAP_MS)?);
     let chunk: Bytes = LINE.iter().copied().cycle().take(length(bytes)).collect();
     Ok(Response::stream("text/plain; charset=utf-8", async move |sender| {
         for index in 0..chunks {

@@ -121,7 +121,7 @@ struct Channel {
     /// Whether the reader has ever found nothing to read.
     wanted: bool,
     writers: usize,
-    /// Total length if it is known beforehand.
+    /// Bytes that have not been read yet, if the total is known beforehand.
     length: Option<u64>,
 }
 
@@ -139,6 +139,7 @@ impl Channel {
         let chunk = self.chunks.pop_front()?;
         let was_full = self.queued_bytes >= self.capacity_bytes;
         self.queued_bytes -= chunk.len();
+        self.length = self.length.map(|length| length.saturating_sub(chunk.len() as u64));
         if was_full && self.queued_bytes < self.capacity_bytes {
             self.writer.wake();
         }
@@ -175,7 +176,7 @@ pub fn channel(capacity_bytes: usize) -> (Sender, Body) {
         writers: 1,
         length: None,
     }));
-    (Sender { channel: Rc::clone(&channel) }, Body { inner: Inner::Channel(channel) })
+    (Sender { channel: Rc::clone(&channel) }, Body { front: Bytes::new(), inner: Inner::Channel(channel) })
 }
 
 /// The writing end of a streamed body. Clones write to the same body; it ends when the last one
@@ -287,6 +288,8 @@ impl Drop for Sender {
 
 /// The reading end of a body: what arrives, chunk by chunk.
 pub struct Body {
+    /// Read ahead by [`Body::gather`].
+    front: Bytes,
     inner: Inner,
 }
 
@@ -317,7 +320,7 @@ impl Body {
 
     /// A body that is here already.
     pub fn full(bytes: Bytes) -> Self {
-        Self { inner: Inner::Full(bytes) }
+        Self { front: Bytes::new(), inner: Inner::Full(bytes) }
     }
 
     /// The next chunk; `None` at the end.
@@ -360,8 +363,39 @@ impl Body {
         Err(BodyError::TooLarge)
     }
 
+    /// Wait until the body is complete or `bytes` of it are here, and go on with all of it.
+    ///
+    /// A small body is then known to be valid before the answer to it begins: what is wrong with
+    /// it is answered with its status, where a stream that has begun could only be cut.
+    ///
+    /// # Errors
+    /// As [`Body::next`].
+    pub async fn gather(mut self, bytes: usize) -> Result<Self, BodyError> {
+        let Some(first) = self.next().await.transpose()? else { return Ok(Self::empty()) };
+        self.front = first;
+        while self.front.len() < bytes {
+            let front = std::mem::take(&mut self.front);
+            let Some(chunk) = self.next().await.transpose()? else { return Ok(Self::full(front)) };
+            let mut joined = Vec::from(front);
+            joined.extend_from_slice(&chunk);
+            self.front = joined.into();
+        }
+        Ok(self)
+    }
+
+    /// All of the body, if nothing of it is still to come.
+    pub(crate) fn whole(&mut self) -> Option<Bytes> {
+        match &mut self.inner {
+            Inner::Full(bytes) => Some(std::mem::take(bytes)),
+            Inner::Channel(_) => None,
+        }
+    }
+
     /// The next chunk if it is there; never waits.
     pub fn try_next(&mut self) -> Next {
+        if !self.front.is_empty() {
+            return Next::Chunk(std::mem::take(&mut self.front));
+        }
         match &mut self.inner {
             Inner::Full(bytes) if bytes.is_empty() => Next::End(Trailers::new()),
             Inner::Full(bytes) => Next::Chunk(std::mem::take(bytes)),
@@ -384,10 +418,11 @@ impl Body {
 
     /// Bytes still to come, if that is known.
     pub fn length(&self) -> Option<u64> {
-        match &self.inner {
-            Inner::Full(bytes) => Some(bytes.len() as u64),
-            Inner::Channel(channel) => channel.borrow().length,
-        }
+        let rest = match &self.inner {
+            Inner::Full(bytes) => bytes.len() as u64,
+            Inner::Channel(channel) => channel.borrow().length?,
+        };
+        Some(self.front.len() as u64 + rest)
     }
 
     /// Whom to tell when a chunk or the end arrives.
@@ -413,5 +448,100 @@ impl Drop for Body {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Body").field("length", &self.length()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::Future;
+    use std::pin::pin;
+
+    fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(value) => Some(value),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn a_full_channel_makes_its_writer_wait() {
+        let (sender, mut body) = channel(10);
+        assert_eq!(now(sender.send("12345")), Some(Ok(())));
+        assert_eq!(now(sender.send("67890")), Some(Ok(())));
+        assert_eq!(now(sender.send("more")), None);
+        assert!(sender.is_full());
+        assert_eq!(now(body.next()), Some(Some(Ok(Bytes::from("12345")))));
+        assert_eq!(now(sender.send("more")), Some(Ok(())));
+        drop(sender);
+        assert_eq!(now(body.collect(100)), Some(Ok(Bytes::from("67890more"))));
+    }
+
+    #[test]
+    fn a_body_that_fails_gives_nothing_of_what_was_queued() {
+        let (sender, mut body) = channel(10);
+        sender.push("abc".into()).unwrap();
+        sender.fail(BodyError::Cut);
+        assert_eq!(now(body.next()), Some(Some(Err(BodyError::Cut))));
+    }
+
+    #[test]
+    fn a_writer_learns_that_its_reader_has_gone() {
+        let (sender, body) = channel(10);
+        drop(body);
+        assert_eq!(now(sender.send("x")), Some(Err(Gone)));
+        assert!(!sender.is_full() && sender.is_gone());
+    }
+
+    #[test]
+    fn collecting_has_a_bound() {
+        for (bytes_max, fits) in [(9, false), (10, true)] {
+            let (sender, mut body) = channel(100);
+            sender.push("12345".into()).unwrap();
+            sender.push("67890".into()).unwrap();
+            drop(sender);
+            let expected = if fits { Ok("1234567890".into()) } else { Err(BodyError::TooLarge) };
+            assert_eq!(now(body.collect(bytes_max)), Some(expected));
+        }
+        let mut one = Body::full("123".into());
+        assert_eq!(now(one.collect(2)), Some(Err(BodyError::TooLarge)));
+    }
+
+    #[test]
+    fn a_gathered_body_keeps_its_bytes_and_its_length() {
+        let (sender, body) = channel(100);
+        sender.set_length(10);
+        sender.push("1234".into()).unwrap();
+        sender.push("5".into()).unwrap();
+        let mut gathered = now(body.gather(5)).unwrap().unwrap();
+        assert_eq!(gathered.length(), Some(10));
+        assert_eq!(gathered.whole(), None);
+        sender.push("67890".into()).unwrap();
+        assert_eq!(now(gathered.collect(100)), None);
+        drop(sender);
+        assert_eq!(now(gathered.collect(100)), Some(Ok(Bytes::new())));
+    }
+
+    #[test]
+    fn a_small_body_is_whole_once_gathered() {
+        let (sender, body) = channel(100);
+        sender.push("12".into()).unwrap();
+        sender.push("34".into()).unwrap();
+        drop(sender);
+        let mut gathered = now(body.gather(100)).unwrap().unwrap();
+        assert_eq!(gathered.length(), Some(4));
+        assert_eq!(gathered.whole(), Some("1234".into()));
+    }
+
+    #[test]
+    fn several_writers_end_a_body_together() {
+        let (sender, mut body) = channel(100);
+        let other = sender.clone();
+        drop(sender);
+        other.push("x".into()).unwrap();
+        assert!(matches!(body.try_next(), Next::Chunk(_)));
+        assert!(matches!(body.try_next(), Next::Wait));
+        drop(other);
+        assert!(matches!(body.try_next(), Next::End(_)));
     }
 }

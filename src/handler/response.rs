@@ -124,7 +124,10 @@ impl Response {
 
     /// 200 with a body that somebody else fills: a request's own, or the end of a
     /// [`body::channel`].
-    pub fn relay(body: Body) -> Self {
+    pub fn relay(mut body: Body) -> Self {
+        if let Some(bytes) = body.whole() {
+            return Self::bytes(bytes);
+        }
         let stream = Stream { body, producer: None, keep_alive: None };
         Self::of(
             HeaderValue::from_static("application/octet-stream"),

@@ -354,14 +354,12 @@ impl Shard {
 
     /// Arm accepts that stopped and need not stay so.
     fn accept_again(&mut self) {
-        if !self.life.is_serving() || self.conns.len() >= self.connections_max {
+        if self.retry_accept.is_some_and(|at| self.http.now < at) {
             return;
         }
-        if let Some(at) = self.retry_accept {
-            if self.http.now < at {
-                return;
-            }
-            self.retry_accept = None;
+        self.retry_accept = None;
+        if !self.life.is_serving() || self.conns.len() >= self.connections_max {
+            return;
         }
         for (index, listening) in self.listeners.iter_mut().enumerate() {
             if let (Accept::Stopped, Some(socket)) = (listening.accept, &listening.socket) {

@@ -39,6 +39,11 @@ pub fn doorbell() -> io::Result<OwnedFd> {
     Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)
 }
 
+/// An eventfd whose readers wait, counting from 0: for a ring's read of it.
+pub fn bell() -> io::Result<OwnedFd> {
+    Ok(eventfd(0, EventfdFlags::CLOEXEC)?)
+}
+
 /// Makes sure that 0, 1 and 2 are open, so that no socket ever takes the number of a standard
 /// stream that the caller had closed.
 pub fn fill_standard_streams() -> io::Result<()> {
