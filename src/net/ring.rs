@@ -350,8 +350,7 @@ impl Ring {
 
     fn resolve_send(&mut self, raw: Raw) -> Completion {
         let flight = raw.token.index();
-        let mut output =
-            self.flights[flight as usize].take().expect("a flight lands exactly once");
+        let mut output = self.flights[flight as usize].take().expect("a flight lands exactly once");
         self.landed.push(flight);
         let result = usize::try_from(raw.result).map_err(|_| Errno(-raw.result));
         if let Ok(bytes) = result {
@@ -424,9 +423,8 @@ fn register_self(ring: RawFd) -> i32 {
     let mut update = RsrcUpdate { offset: u32::MAX, reserved: 0, data: ring as u64 };
     // SAFETY: IORING_REGISTER_RING_FDS (20) reads and writes one io_uring_rsrc_update, which
     // `update` is (u32, u32, u64, as in the uapi header), and which lives across the call.
-    let result = unsafe {
-        libc::syscall(libc::SYS_io_uring_register, ring, 20, &raw mut update, 1)
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_io_uring_register, ring, 20, &raw mut update, 1) };
     if result == 1 { update.offset as i32 } else { -1 }
 }
 

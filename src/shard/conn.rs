@@ -21,8 +21,8 @@ use crate::handler::body::{self, Next, Trailers};
 use crate::handler::request::Payload;
 use crate::handler::response::{Content, Stream};
 use crate::handler::{
-    Body, BodyError, Handler, IntoResponse, LocalFuture, Notify, Request, Response, Sender,
-    TaskFn, scratch,
+    Body, BodyError, Handler, IntoResponse, LocalFuture, Notify, Request, Response, Sender, TaskFn,
+    scratch,
 };
 use crate::http::h1::{Close, Connection, Event, Received};
 use crate::http::{BodyLength, Error, Preamble, ResponseHead, ResponseLength, Time};
@@ -319,12 +319,8 @@ fn drive(conn: &mut Conn, id: ConnId, http: &mut Http, input: &[u8]) -> usize {
         if conn.pending_output() >= OUTPUT_BYTES_HIGH || is_upload_full(conn) {
             return used;
         }
-        let Received { consumed, event } = conn.core.receive(
-            &input[used..],
-            &mut http.request.head,
-            &http.limits,
-            http.now,
-        );
+        let Received { consumed, event } =
+            conn.core.receive(&input[used..], &mut http.request.head, &http.limits, http.now);
         used += consumed;
         match event {
             Event::Request(length) => begin(conn, id, http, length),
@@ -365,8 +361,8 @@ fn begin(conn: &mut Conn, id: ConnId, http: &mut Http, length: BodyLength) {
         }
         Outcome::Options { allow } | Outcome::ServerOptions { allow } => {
             let allow = allow.clone();
-            let response = Response::new(::http::StatusCode::NO_CONTENT)
-                .with(::http::header::ALLOW, allow);
+            let response =
+                Response::new(::http::StatusCode::NO_CONTENT).with(::http::header::ALLOW, allow);
             return answer(conn, id, http, response);
         }
     };
@@ -404,11 +400,8 @@ fn start_task(conn: &mut Conn, id: ConnId, http: &mut Http, handler: usize, leng
     match first_step(function, request) {
         FirstStep::Answer(response) => {
             if let Some(upload) = upload {
-                let stage = Stage::Collecting {
-                    request: Request::new(),
-                    body: Vec::new(),
-                    handler,
-                };
+                let stage =
+                    Stage::Collecting { request: Request::new(), body: Vec::new(), handler };
                 conn.exchange = Some(Box::new(Exchange { notify, upload: Some(upload), stage }));
             }
             answer(conn, id, http, response);
@@ -442,8 +435,7 @@ fn first_step(function: &TaskFn, request: Request) -> FirstStep {
 
 /// A pending handler as a task: leaves the response where the connection finds it.
 async fn run_handler(future: LocalFuture<Response>, answer: Rc<Answer>, notify: Rc<ConnNotify>) {
-    let response =
-        Guarded(future).await.unwrap_or_else(|Panicked| Error::Internal.into_response());
+    let response = Guarded(future).await.unwrap_or_else(|Panicked| Error::Internal.into_response());
     *answer.borrow_mut() = Some(response);
     notify.notify();
 }
@@ -603,20 +595,15 @@ fn answer_stream(conn: &mut Conn, id: ConnId, http: &mut Http, mut response: Res
         let output = out(&mut conn.output, http);
         return conn.core.finish(&http.limits, http.now, output.buffer());
     }
-    let mut exchange = conn
-        .exchange
-        .take()
-        .unwrap_or_else(|| Exchange::new(id, http, Stage::placeholder()));
+    let mut exchange =
+        conn.exchange.take().unwrap_or_else(|| Exchange::new(id, http, Stage::placeholder()));
     let notify = Rc::clone(&exchange.notify);
     body.notify_with(Rc::clone(&notify) as Rc<dyn Notify>);
     let failed = Rc::new(Cell::new(false));
-    let producer = producer
-        .map(|future| executor::spawn(run_producer(future, Rc::clone(&failed), notify)));
-    let keep_alive = keep_alive.map(|(interval, text)| KeepAlive {
-        interval,
-        text,
-        next: http.now + interval,
-    });
+    let producer =
+        producer.map(|future| executor::spawn(run_producer(future, Rc::clone(&failed), notify)));
+    let keep_alive =
+        keep_alive.map(|(interval, text)| KeepAlive { interval, text, next: http.now + interval });
     exchange.stage =
         Stage::Streaming(Box::new(Streaming { body, _producer: producer, failed, keep_alive }));
     conn.exchange = Some(exchange);

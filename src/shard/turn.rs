@@ -92,8 +92,7 @@ impl Shard {
     pub(super) fn new(parts: Parts) -> Self {
         let Parts { ring, http, listeners, life, watch, bell, page, connections_max } = parts;
         let now = http.now;
-        let listening =
-            |socket| Listening { socket: Some(socket), accept: Accept::Stopped };
+        let listening = |socket| Listening { socket: Some(socket), accept: Accept::Stopped };
         Self {
             ring,
             conns: Slab::new(),

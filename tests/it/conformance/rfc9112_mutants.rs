@@ -115,7 +115,11 @@ fn check(mut client: Client, mutant: &[u8], canary: &Canary) -> Result<(), Strin
                 }
             }
             Judged::Bad(statuses) => {
-                let (response, length) = take(&answers[answered..], Asked::default())?
+                let rest = &answers[answered..];
+                // RFC 9110 9.3.2: no content after a HEAD, be it the refusal of a bad one. What is
+                // too bad to be called a HEAD may be answered with content.
+                let head = starts_like_head(&sent[asked..]) && rest.ends_with(b"\r\n\r\n");
+                let (response, length) = take(rest, Asked { head, http10: false })?
                     .ok_or_else(|| format!("no refusal of {}", show(&sent[asked..])))?;
                 if !(400..=505).contains(&response.status) {
                     return Err(format!("{} instead of {statuses:?}", response.status));
@@ -137,6 +141,13 @@ fn check(mut client: Client, mutant: &[u8], canary: &Canary) -> Result<(), Strin
             }
         }
     }
+}
+
+fn starts_like_head(mut bytes: &[u8]) -> bool {
+    while let Some(rest) = bytes.strip_prefix(b"\r\n") {
+        bytes = rest;
+    }
+    bytes.starts_with(b"HEAD ")
 }
 
 type Taken = Option<(crate::harness::response::Response, usize)>;
