@@ -15,11 +15,16 @@ use crate::harness::response::{Asked, parse, show};
 const BASES: &[&str] = &[
     "GET /user/abc?d=e HTTP/1.1\r\nHost: example.org:80\r\nAccept: text/*, a\r\n\r\n",
     "POST /echo HTTP/1.1\r\nHost: it\r\nContent-Length: 11\r\n\r\nhello world",
-    "POST /echo HTTP/1.1\r\nHost: it\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;a=b\r\n world\r\n0\r\nT: u\r\n\r\n",
+    "POST /echo HTTP/1.1\r\nHost: it\r\nTransfer-Encoding: chunked\r\n\
+\r\n5\r\nhello\r\n6;a=b\r\n world\r\n0\r\n\
+T: u\r\n\r\n",
     "GET http://it/user/abc HTTP/1.1\r\nHost: it\r\nConnection: keep-alive\r\n\r\n",
     "GET /user/a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
     "HEAD /plaintext HTTP/1.1\r\nHost: it\r\n\r\nGET /user/b HTTP/1.1\r\nHost: it\r\n\r\n",
-    "POST /echo HTTP/1.1\r\nHost: it\r\nContent-Length: 3\r\n\r\nabcPOST /echo HTTP/1.1\r\nHost: it\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ndef\r\n0\r\n\r\n",
+    "POST /echo HTTP/1.1\r\nHost: it\r\nContent-Length: 3\r\n\
+\r\nabcPOST /echo HTTP/1.1\r\nHost: it\r\n\
+Transfer-Encoding: chunked\r\n\r\n3\r\ndef\r\n\
+0\r\n\r\n",
 ];
 
 const BYTES: &[u8] =
