@@ -88,7 +88,8 @@ pub(crate) fn cases() -> Vec<Case> {
             "a refusal comes instead of the 100",
             [
                 send(
-                    "POST /nothing HTTP/1.1\r\nHost: it\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
+                    "POST /nothing HTTP/1.1\r\nHost: it\r\nContent-Length: 5\r\n\
+Expect: 100-continue\r\n\r\n",
                 ),
                 Step::Expect(status(&[404, 405])),
             ],
@@ -99,7 +100,8 @@ pub(crate) fn cases() -> Vec<Case> {
             "a method that the route has not comes instead of the 100",
             [
                 send(
-                    "POST /plaintext HTTP/1.1\r\nHost: it\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
+                    "POST /plaintext HTTP/1.1\r\nHost: it\r\nContent-Length: 5\r\n\
+Expect: 100-continue\r\n\r\n",
                 ),
                 Step::Expect(status(&[405])),
             ],

@@ -6,8 +6,11 @@ use super::case::{Case, case, get, last, post, refuse, serve, text};
 /// The table.
 pub(crate) fn cases() -> Vec<Case> {
     let ok = || serve([text("x").without("upgrade")]);
-    let h2c = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n";
-    let socket = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
+    let h2c = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
+HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n";
+    let socket = "Connection: Upgrade\r\nUpgrade: websocket\r\n\
+Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+Sec-WebSocket-Version: 13\r\n";
     vec![
         case("9110 7.8", "h2c is not obeyed", get(h2c), ok()),
         case("9110 7.8", "WebSocket on a route without it", get(socket), ok()),

@@ -111,7 +111,7 @@ pub(crate) fn cases() -> Vec<Case> {
         ),
         case(
             "9110 5.1",
-            "the name in lower case",
+            "the name of Content-Length in lower case",
             post("content-length: 5\r\n", "hello"),
             serve([text("hello")]),
         ),

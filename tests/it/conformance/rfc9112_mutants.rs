@@ -15,11 +15,16 @@ use crate::harness::response::{Asked, parse, show};
 const BASES: &[&str] = &[
     "GET /user/abc?d=e HTTP/1.1\r\nHost: example.org:80\r\nAccept: text/*, a\r\n\r\n",
     "POST /echo HTTP/1.1\r\nHost: it\r\nContent-Length: 11\r\n\r\nhello world",
-    "POST /echo HTTP/1.1\r\nHost: it\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;a=b\r\n world\r\n0\r\nT: u\r\n\r\n",
+    "POST /echo HTTP/1.1\r\nHost: it\r\nTransfer-Encoding: chunked\r\n\
+\r\n5\r\nhello\r\n6;a=b\r\n world\r\n0\r\n\
+T: u\r\n\r\n",
     "GET http://it/user/abc HTTP/1.1\r\nHost: it\r\nConnection: keep-alive\r\n\r\n",
     "GET /user/a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
     "HEAD /plaintext HTTP/1.1\r\nHost: it\r\n\r\nGET /user/b HTTP/1.1\r\nHost: it\r\n\r\n",
-    "POST /echo HTTP/1.1\r\nHost: it\r\nContent-Length: 3\r\n\r\nabcPOST /echo HTTP/1.1\r\nHost: it\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ndef\r\n0\r\n\r\n",
+    "POST /echo HTTP/1.1\r\nHost: it\r\nContent-Length: 3\r\n\
+\r\nabcPOST /echo HTTP/1.1\r\nHost: it\r\n\
+Transfer-Encoding: chunked\r\n\r\n3\r\ndef\r\n\
+0\r\n\r\n",
 ];
 
 const BYTES: &[u8] =
@@ -115,7 +120,11 @@ fn check(mut client: Client, mutant: &[u8], canary: &Canary) -> Result<(), Strin
                 }
             }
             Judged::Bad(statuses) => {
-                let (response, length) = take(&answers[answered..], Asked::default())?
+                let rest = &answers[answered..];
+                // RFC 9110 9.3.2: no content after a HEAD, be it the refusal of a bad one. What is
+                // too bad to be called a HEAD may be answered with content.
+                let head = starts_like_head(&sent[asked..]) && rest.ends_with(b"\r\n\r\n");
+                let (response, length) = take(rest, Asked { head, http10: false })?
                     .ok_or_else(|| format!("no refusal of {}", show(&sent[asked..])))?;
                 if !(400..=505).contains(&response.status) {
                     return Err(format!("{} instead of {statuses:?}", response.status));
@@ -137,6 +146,13 @@ fn check(mut client: Client, mutant: &[u8], canary: &Canary) -> Result<(), Strin
             }
         }
     }
+}
+
+fn starts_like_head(mut bytes: &[u8]) -> bool {
+    while let Some(rest) = bytes.strip_prefix(b"\r\n") {
+        bytes = rest;
+    }
+    bytes.starts_with(b"HEAD ")
 }
 
 type Taken = Option<(crate::harness::response::Response, usize)>;

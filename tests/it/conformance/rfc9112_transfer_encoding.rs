@@ -92,7 +92,8 @@ pub(crate) fn cases() -> Vec<Case> {
             "9112 6.1",
             "on HTTP/1.0 with keep-alive",
             format!(
-                "POST /echo HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n{BODY}"
+                "POST /echo HTTP/1.0\r\nConnection: keep-alive\r\n\
+Transfer-Encoding: chunked\r\n\r\n{BODY}"
             ),
             refuse(&[400, 501]),
         ),

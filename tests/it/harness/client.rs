@@ -61,6 +61,11 @@ impl Client {
         client
     }
 
+    /// Makes the receive buffer large again, to read what was held back in a reasonable time.
+    pub(crate) fn widen(&self) {
+        set_socket_recv_buffer_size(&self.stream, 4 << 20).expect("SO_RCVBUF is settable");
+    }
+
     /// Ends our direction: a FIN, as a client does that wants its answer and nothing more.
     pub(crate) fn finish(&mut self) -> Result<(), String> {
         self.stream.shutdown(Shutdown::Write).map_err(|error| format!("FIN failed: {error}"))
