@@ -46,7 +46,7 @@ impl Refusal {
     pub(super) fn print(&self) -> Exit {
         match self.form {
             Form::Json => {
-                tracing::error!(fix = self.fix, exit = self.exit.code(), "{}", self.message)
+                tracing::error!(fix = self.fix, exit = self.exit.code(), "{}", self.message);
             }
             Form::Pretty => eprintln!("error: {}\n  fix: {}", self.message, self.fix),
         }
