@@ -4,7 +4,7 @@
 mod check;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{StyledStr, ValueHint};
 use clap::error::ErrorKind;
@@ -27,19 +27,47 @@ pub enum Invocation {
 /// Reads the command line, its first element being the program's name. What is wrong with it, and
 /// help, are printed here; the error is then how to leave.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, Exit> {
-    let matches = command().try_get_matches_from(arguments).map_err(|error| {
-        // Printing fails only when nobody listens.
-        let _ = error.print();
-        match error.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Clean,
-            _ => Exit::Usage,
-        }
-    })?;
+    let matches = command().try_get_matches_from(arguments).map_err(|error| print(&error))?;
     match matches.subcommand() {
         Some(("check", matches)) => Ok(Invocation::Check(sources(matches))),
         Some(("demo", matches)) => Ok(Invocation::Demo(sources(matches))),
         other => unreachable!("clap lets no other command through: {other:?}"),
     }
+}
+
+/// Reads the command line of a program that is built on the library and has no commands: every
+/// setting is a flag. Errors and help as in [`parse`].
+pub fn parse_application(
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<Sources, Exit> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let name = arguments
+        .first()
+        .and_then(|program| Path::new(program).file_name())
+        .map_or_else(|| "server".to_owned(), |name| name.to_string_lossy().into_owned());
+    let command = with_options(Command::new(name).after_help(SOURCES_HELP));
+    command
+        .try_get_matches_from(arguments)
+        .map(|matches| sources(&matches))
+        .map_err(|error| print(&error))
+}
+
+/// Prints help or what is wrong; returns how to leave.
+fn print(error: &clap::Error) -> Exit {
+    // Printing fails only when nobody listens.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Clean,
+        _ => Exit::Usage,
+    }
+}
+
+/// Says what is wrong with the routes of an application.
+pub fn refuse_routes(errors: &[impl std::fmt::Display]) -> Exit {
+    for error in errors {
+        eprintln!("error: {error}");
+    }
+    Exit::Config
 }
 
 /// Resolves the settings for this machine, or prints everything that is wrong with them.
@@ -69,11 +97,7 @@ pub fn command() -> Command {
     Command::new("corewise")
         .version(env!("CARGO_PKG_VERSION"))
         .about("An HTTP server for Linux that never lets one request hurt another")
-        .after_help(
-            "Settings also come from corewise.toml (or --config FILE, or COREWISE_CONFIG) and from\n\
-             variables such as COREWISE_LIMITS__KEEP_ALIVE. Flags win over variables, variables\n\
-             over the file.",
-        )
+        .after_help(SOURCES_HELP)
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
@@ -171,6 +195,10 @@ fn sources(matches: &ArgMatches) -> Sources {
 }
 
 const CONFIG: &str = "config";
+const SOURCES_HELP: &str = "\
+Settings also come from corewise.toml (or --config FILE, or COREWISE_CONFIG) and from
+variables such as COREWISE_LIMITS__KEEP_ALIVE. Flags win over variables, variables
+over the file.";
 
 #[cfg(test)]
 mod tests {

@@ -52,6 +52,26 @@ pub struct OpenError {
     pub source: io::Error,
 }
 
+impl OpenError {
+    /// What to do about it.
+    pub fn fix(&self) -> &'static str {
+        match self.source.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES) => {
+                "allow io_uring: sysctl kernel.io_uring_disabled=0, and in a container a seccomp \
+                 profile that permits io_uring_setup, io_uring_enter and io_uring_register"
+            }
+            Some(libc::ENOSYS) => {
+                "this kernel or its seccomp profile has no io_uring: use Linux 6.1 or later, and \
+                 in a container permit io_uring_setup, io_uring_enter and io_uring_register"
+            }
+            Some(libc::EINVAL) => "use Linux 6.1 or later, which has IORING_SETUP_DEFER_TASKRUN",
+            Some(libc::ENOMEM) => "raise the limit of locked memory (ulimit -l) or of the container",
+            Some(libc::EMFILE | libc::ENFILE) => "raise the limit of open files (ulimit -n)",
+            _ => "see the kernel log",
+        }
+    }
+}
+
 impl std::fmt::Display for OpenError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.step, self.source)

@@ -272,16 +272,15 @@ fn feed_carry(conn: &mut Conn, id: ConnId, http: &mut Http, more: &[u8]) {
 /// upload, room in the output. Does what can be done now.
 pub(crate) fn resume(conn: &mut Conn, id: ConnId, http: &mut Http) {
     advance(conn, id, http);
-    if conn.carry.is_some() {
-        feed_carry(conn, id, http, &[]);
+    if conn.carry.is_some() || conn.receive == Receive::Ended {
+        feed(conn, id, http, &[]);
     }
 }
 
-/// The peer has sent its FIN.
-pub(crate) fn end_of_input(conn: &mut Conn, http: &mut Http) {
-    if let Some(error) = conn.core.receive_end(http.now, &http.limits) {
-        fail(conn, http, error);
-    }
+/// The peer has sent its FIN: what it sent before is still answered.
+pub(crate) fn end_of_input(conn: &mut Conn, id: ConnId, http: &mut Http) {
+    conn.core.receive_end();
+    feed(conn, id, http, &[]);
 }
 
 /// Answer with an error, or cut the connection if an answer has begun. Whatever ran is cancelled.
@@ -589,6 +588,13 @@ fn answer_stream(conn: &mut Conn, id: ConnId, http: &mut Http, mut response: Res
     let Content::Stream(stream) = content else { return };
     let Stream { body, producer, keep_alive } = *stream;
     let length = body.length().map_or(ResponseLength::Unknown, ResponseLength::Known);
+    if let Some(Exchange { upload: Some(upload), .. }) = conn.exchange.as_deref()
+        && !upload.is_gone()
+    {
+        // The response lives from the request's body: whoever waits to send it may do so.
+        let output = out(&mut conn.output, http);
+        conn.core.want_body(http.now, output.buffer());
+    }
     respond(conn, http, &response.head(), length);
     if conn.core.body_suppressed() {
         end_stage(conn);

@@ -390,7 +390,7 @@ impl Shard {
         match error {
             None => {
                 conn.receive = Receive::Ended;
-                conn::end_of_input(conn, &mut self.http);
+                conn::end_of_input(conn, id, &mut self.http);
             }
             Some(Errno::CANCELED | Errno::NO_BUFFERS) => conn.receive = Receive::Idle,
             Some(error) if error.is_transient() => conn.receive = Receive::Idle,

@@ -1,0 +1,60 @@
+//! Ways to set the ring up, each measured against the others.
+
+/// What is on. `Options::default()` is the fastest combination known.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// Accept into the table of registered files instead of descriptors.
+    pub(super) direct: bool,
+    /// The first receive is a single one: a connection of one request has nothing to cancel.
+    pub(super) first_single: bool,
+    /// The last send, the cancel and the close go in as one chain.
+    pub(super) linked_close: bool,
+    /// Do not count waiting in the ring as waiting for a disk.
+    pub(super) no_iowait: bool,
+    /// No array of indices between the kernel and the submission entries (Linux 6.6).
+    pub(super) no_sqarray: bool,
+    /// Wait past the completions of this turn's sends, which the kernel posts while it submits.
+    pub(super) past_sends: bool,
+    /// Wait for the cancelled receive's completion before closing.
+    pub(super) patient_close: bool,
+    /// Enter through a registered index instead of the ring's descriptor (Linux 5.18).
+    pub(super) registered_ring: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            direct: false,
+            first_single: false,
+            linked_close: false,
+            no_iowait: false,
+            no_sqarray: false,
+            past_sends: false,
+            patient_close: false,
+            registered_ring: false,
+        }
+    }
+}
+
+impl Options {
+    /// Applies `name` or `no-name`, as in `--ring direct,no-registered-ring`.
+    pub(crate) fn set(&mut self, word: &str) -> Result<(), String> {
+        let (name, on) = match word.strip_prefix("without-") {
+            Some(name) => (name, false),
+            None => (word, true),
+        };
+        let option = match name {
+            "direct" => &mut self.direct,
+            "first-single" => &mut self.first_single,
+            "linked-close" => &mut self.linked_close,
+            "no-iowait" => &mut self.no_iowait,
+            "no-sqarray" => &mut self.no_sqarray,
+            "past-sends" => &mut self.past_sends,
+            "patient-close" => &mut self.patient_close,
+            "registered-ring" => &mut self.registered_ring,
+            _ => return Err(format!("unknown ring option {word:?}")),
+        };
+        *option = on;
+        Ok(())
+    }
+}
