@@ -302,7 +302,7 @@ impl<'a> Supervisor<'a> {
         let json = self.nursery.config.log.format == LogFormat::Json;
         match self.logger.form() {
             Form::Json => tracing::info!(seconds = time.as_secs_f64(), "ready"),
-            Form::Pretty => eprint!("{}", screen::ready_in(time)),
+            Form::Pretty => screen::show(&screen::ready_in(time)),
         }
         let line = screen::ready_line(self.addresses, own_pid().get(), json);
         let mut stdout = io::stdout().lock();

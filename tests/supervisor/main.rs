@@ -4,6 +4,8 @@
 //! program calls itself with `serve MODE` for each story. A shard here answers every connection
 //! with its number and misbehaves as its mode says.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 mod shard;
 
 use std::env;
@@ -35,7 +37,7 @@ fn main() -> ExitCode {
 }
 
 type Story = fn();
-const STORIES: [(&str, Story); 19] = [
+const STORIES: [(&str, Story); 21] = [
     ("serves_and_stops", serves_and_stops),
     ("children_own_only_their_own_things", children_own_only_their_own_things),
     ("a_taken_port_names_its_holder", a_taken_port_names_its_holder),
@@ -55,6 +57,8 @@ const STORIES: [(&str, Story); 19] = [
     ("other_signals_end_nobody", other_signals_end_nobody),
     ("a_shard_that_gets_term_has_a_successor", a_shard_that_gets_term_has_a_successor),
     ("orphans_are_reaped", orphans_are_reaped),
+    ("term_to_everybody_loses_no_client", term_to_everybody_loses_no_client),
+    ("nobody_has_to_listen", nobody_has_to_listen),
 ];
 
 /// A running server; it is ended and reaped when the value goes.
@@ -284,13 +288,27 @@ fn killed_shards_are_replaced() {
 }
 
 fn term_loses_no_client() {
+    stop_under_load(|server| server.signal("TERM"));
+}
+
+/// As a service manager does that signals every process of a group.
+fn term_to_everybody_loses_no_client() {
+    stop_under_load(|server| {
+        let pids: Vec<String> = server.shards().iter().map(u32::to_string).collect();
+        let own = server.pid().to_string();
+        // A shard may be gone before its turn comes, so the result says nothing.
+        let _ = Command::new("kill").arg("-TERM").args(&pids).arg(&own).status().unwrap();
+    });
+}
+
+fn stop_under_load(stop: impl Fn(&Server)) {
     for _ in 0..5 {
         let server = Server::start("good", &[]);
         let address = server.address();
         let clients: Vec<_> =
             (0..4).map(|_| thread::spawn(move || connect_until_refused(address))).collect();
         thread::sleep(Duration::from_millis(50));
-        server.signal("TERM");
+        stop(&server);
         let lost: Vec<String> =
             clients.into_iter().filter_map(|client| client.join().unwrap().err()).collect();
         assert!(lost.is_empty(), "{lost:?}");
@@ -435,6 +453,26 @@ fn orphans_are_reaped() {
         pids.filter(|&pid: &u32| state_and_parent(pid) == Some(('Z', server.pid()))).count()
     };
     wait_until("only the shard is left", || server.shards().len() == 1 && zombies() == 0);
+    server.signal("TERM");
+    assert_eq!(server.end().0, Some(0));
+}
+
+fn nobody_has_to_listen() {
+    let mut deaf = Command::new(env::current_exe().unwrap())
+        .args(["serve", "good", "--bind", "127.0.0.1:0", "--shards", "1"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ready = String::new();
+    BufReader::new(deaf.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    drop(deaf.stderr.take());
+    let server = Server { child: deaf, ready, stderr: Some(thread::spawn(String::new)) };
+    let [first] = server.shards()[..] else { panic!("one shard") };
+    // The death and the successor are each worth a line, which nobody reads.
+    signal(first, "KILL");
+    wait_until("a successor", || server.shards().len() == 1 && !is_alive(first));
+    assert_ne!(ask(server.address()).unwrap(), first);
     server.signal("TERM");
     assert_eq!(server.end().0, Some(0));
 }
