@@ -4,6 +4,7 @@
 mod check;
 
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::builder::{StyledStr, ValueHint};
@@ -37,9 +38,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
 
 /// Reads the command line of a program that is built on the library and has no commands: every
 /// setting is a flag. Errors and help as in [`parse`].
-pub fn parse_application(
-    arguments: impl IntoIterator<Item = OsString>,
-) -> Result<Sources, Exit> {
+pub fn parse_application(arguments: impl IntoIterator<Item = OsString>) -> Result<Sources, Exit> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let name = arguments
         .first()
@@ -65,7 +64,7 @@ fn print(error: &clap::Error) -> Exit {
 /// Says what is wrong with the routes of an application.
 pub fn refuse_routes(errors: &[impl std::fmt::Display]) -> Exit {
     for error in errors {
-        eprintln!("error: {error}");
+        complain(&format!("error: {error}"));
     }
     Exit::Config
 }
@@ -73,11 +72,11 @@ pub fn refuse_routes(errors: &[impl std::fmt::Display]) -> Exit {
 /// Resolves the settings for this machine, or prints everything that is wrong with them.
 pub fn resolve(sources: &Sources) -> Result<Config, Exit> {
     let machine = Machine::read().map_err(|error| {
-        eprintln!("error: cannot find out which CPUs may be used: {error}");
+        complain(&format!("error: cannot find out which CPUs may be used: {error}"));
         Exit::System
     })?;
     sources.resolve(&machine).map_err(|faults| {
-        eprintln!("{faults}");
+        complain(&faults.to_string());
         if faults.only_flags() { Exit::Usage } else { Exit::Config }
     })
 }
@@ -89,6 +88,11 @@ pub fn check(sources: &Sources) -> Exit {
         Ok(config) => check::print(sources, &config),
         Err(exit) => exit,
     }
+}
+
+/// Writes a line to standard error. Where nobody listens, the exit code alone has to say it.
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// The whole command line, as data.

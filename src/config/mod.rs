@@ -11,6 +11,8 @@ pub mod options;
 pub mod resolved;
 pub mod settings;
 pub mod suggest;
+#[cfg(test)]
+mod tests;
 pub mod value;
 
 pub use fault::{Fault, Faults};

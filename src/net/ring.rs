@@ -65,7 +65,9 @@ impl OpenError {
                  in a container permit io_uring_setup, io_uring_enter and io_uring_register"
             }
             Some(libc::EINVAL) => "use Linux 6.1 or later, which has IORING_SETUP_DEFER_TASKRUN",
-            Some(libc::ENOMEM) => "raise the limit of locked memory (ulimit -l) or of the container",
+            Some(libc::ENOMEM) => {
+                "raise the limit of locked memory (ulimit -l) or of the container"
+            }
             Some(libc::EMFILE | libc::ENFILE) => "raise the limit of open files (ulimit -n)",
             _ => "see the kernel log",
         }

@@ -61,12 +61,8 @@ impl Running {
         idle: Idle,
         routes: impl FnOnce() -> Routes + Send + 'static,
     ) -> Self {
-        let group = Group {
-            address: ([127, 0, 0, 1], 0).into(),
-            count: 1,
-            backlog: 1024,
-            only_v6: false,
-        };
+        let group =
+            Group { address: ([127, 0, 0, 1], 0).into(), count: 1, backlog: 1024, only_v6: false };
         let listeners = open_group(group).unwrap();
         let address = listeners[0].address();
         let (channel, theirs) = channel::pair().unwrap();
@@ -176,8 +172,9 @@ fn under_load<T>(address: SocketAddr, work: impl FnOnce() -> T) -> T {
 
 #[test]
 fn serves_and_drains() {
-    let shard =
-        Running::start(HttpLimits::default(), Idle::Adaptive, || Routes::new().get("/hello", hello));
+    let shard = Running::start(HttpLimits::default(), Idle::Adaptive, || {
+        Routes::new().get("/hello", hello)
+    });
     let mut stream = shard.connect();
     for _ in 0..100 {
         assert!(ask(&mut stream, "/hello").ends_with("\r\n\r\nhello"));
@@ -201,7 +198,8 @@ fn a_busy_network_starves_no_timer_file_or_blocking_call() {
     }
     async fn read(_: Request) -> Response {
         let text = executor::read_file("/proc/self/mounts", 1 << 20).await;
-        let cargo = executor::read_file(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), 1 << 20);
+        let cargo =
+            executor::read_file(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), 1 << 20);
         // Files of /proc have no size: they read as empty, which is an answer too.
         assert!(text.is_ok_and(|text| text.is_empty()));
         Response::bytes(cargo.await.unwrap())
@@ -382,8 +380,7 @@ fn a_slow_reader_stops_its_producer_and_is_dropped() {
             }
         })
     }
-    let limits =
-        HttpLimits { write_timeout: Duration::from_millis(300), ..HttpLimits::default() };
+    let limits = HttpLimits { write_timeout: Duration::from_millis(300), ..HttpLimits::default() };
     let shard = Running::start(limits, Idle::Adaptive, || {
         Routes::new().get("/hello", hello).get("/endless", endless)
     });
@@ -410,12 +407,14 @@ fn an_upload_waits_for_its_reader_and_comes_back_whole() {
     let shard = Running::start(HttpLimits::default(), Idle::Adaptive, || {
         Routes::new().on(Method::POST, "/echo", task(echo))
     });
-    let body: Vec<u8> = (0..4 << 20).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let body: Vec<u8> =
+        (0..4 << 20).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let mut stream = shard.connect();
     let mut writer = stream.try_clone().unwrap();
     let sent = body.clone();
     let upload = std::thread::spawn(move || {
-        let head = format!("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", sent.len());
+        let head =
+            format!("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", sent.len());
         writer.write_all(head.as_bytes()).unwrap();
         writer.write_all(&sent).unwrap();
     });
@@ -493,8 +492,9 @@ fn large_bodies_go_out_by_reference_and_whole() {
 
 #[test]
 fn more_connections_than_allowed_wait_their_turn() {
-    let shard =
-        Running::start(HttpLimits::default(), Idle::Adaptive, || Routes::new().get("/hello", hello));
+    let shard = Running::start(HttpLimits::default(), Idle::Adaptive, || {
+        Routes::new().get("/hello", hello)
+    });
     // The limit of the test shard is 1000: hold more than that, then let some go.
     let mut held: Vec<TcpStream> = (0..1100).map(|_| shard.connect()).collect();
     for stream in held.iter_mut().take(900) {

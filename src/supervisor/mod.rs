@@ -10,6 +10,8 @@ pub mod restart;
 mod screen;
 mod start;
 pub mod state;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write as _};
@@ -112,6 +114,8 @@ struct Supervisor<'a> {
     events: VecDeque<Event>,
     title: Option<Title>,
     started: Instant,
+    /// True once the ready line was printed.
+    announced: bool,
 }
 
 /// What can happen.
@@ -146,6 +150,7 @@ impl<'a> Supervisor<'a> {
             events: VecDeque::new(),
             title: prepared.title.take(),
             started,
+            announced: false,
         }
     }
 
@@ -291,12 +296,13 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    fn announce_ready(&self) {
+    fn announce_ready(&mut self) {
+        self.announced = true;
         let time = self.started.elapsed();
         let json = self.nursery.config.log.format == LogFormat::Json;
         match self.logger.form() {
             Form::Json => tracing::info!(seconds = time.as_secs_f64(), "ready"),
-            Form::Pretty => eprint!("{}", screen::ready_in(time)),
+            Form::Pretty => screen::show(&screen::ready_in(time)),
         }
         let line = screen::ready_line(self.addresses, own_pid().get(), json);
         let mut stdout = io::stdout().lock();
@@ -334,13 +340,17 @@ impl<'a> Supervisor<'a> {
                 line!(error, child, "shard died", %ended);
             }
             Report::Failed { child, text } => {
-                line!(error, child, "shard cannot go on", reason = text)
+                line!(error, child, "shard cannot go on", reason = text);
             }
             Report::ForceEnded(id) => line!(warn, id, "shard did not leave in time and is ended"),
             Report::GivingUp => tracing::error!("no shard became ready: giving up"),
             Report::Gone { child, ended: Ended::Code(0) } => line!(info, child, "shard left"),
             Report::Gone { child, ended } => line!(warn, child, "shard left badly", %ended),
             Report::NotSupported(signal) => tracing::warn!(%signal, "signal not supported yet"),
+            // The start screen says it for all of them.
+            Report::Ready(id) if !self.announced && self.logger.form() == Form::Pretty => {
+                line!(debug, id, "shard ready");
+            }
             Report::Ready(id) => line!(info, id, "shard ready"),
             Report::Retiring(id) => line!(info, id, "shard was told to leave, a successor starts"),
             Report::Stalled(id) => line!(error, id, "shard stalled: a turn takes too long"),

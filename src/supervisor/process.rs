@@ -1,7 +1,7 @@
 //! Starting a child: the fork, what the child does first, and the parent's view of it.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd;
 
 use super::state::ChildId;
@@ -11,7 +11,8 @@ use crate::exit::Exit;
 use crate::net::listener::Listener;
 use crate::sys::channel::{self, Channel, FromChild};
 use crate::sys::page::SharedPage;
-use crate::sys::process::{Fork, Forked, Pid, PidFd, fork};
+use crate::sys::poll::wait_readable;
+use crate::sys::process::{Ended, Fork, Forked, Pid, PidFd, fork, reap};
 use crate::sys::signal::{Signal, SignalFd, ignore};
 use crate::sys::title::{Title, set_short_name};
 use crate::sys::{affinity, descriptors};
@@ -28,6 +29,41 @@ pub(super) struct Child {
     pub(super) channel: Channel,
     /// What it writes, we read.
     pub(super) page: SharedPage,
+}
+
+/// What came back from a process that did one thing.
+pub(super) struct Apart {
+    /// What it answered; empty if it did not get so far.
+    pub(super) answer: String,
+    /// How it ended.
+    pub(super) ended: Ended,
+}
+
+/// Calls `body` in a process of its own and waits for it. Meant for the start, while there are no
+/// other children.
+pub(super) fn run_apart(body: impl FnOnce() -> String) -> io::Result<Apart> {
+    let (mut reader, mut writer) = io::pipe()?;
+    let pid = match fork()? {
+        Fork::Child(forked) => forked.exit_with(|_| {
+            // If the reader is gone, so is everybody who wants to know.
+            let _ = writer.write_all(body().as_bytes());
+            0
+        }),
+        Fork::Parent(pid) => pid,
+    };
+    drop(writer);
+    let mut answer = String::new();
+    reader.read_to_string(&mut answer)?;
+    let pidfd = PidFd::open(pid)?;
+    wait_readable(&[pidfd.as_fd()], None)?;
+    loop {
+        match reap()? {
+            Some((reaped, ended)) if reaped == pid => return Ok(Apart { answer, ended }),
+            // An orphan that came to us, or a wait that was interrupted.
+            Some(_) => {}
+            None => _ = wait_readable(&[pidfd.as_fd()], None)?,
+        }
+    }
 }
 
 /// What every child is made from.

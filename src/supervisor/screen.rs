@@ -1,7 +1,8 @@
 //! What a person sees at the start: one screen on standard error, one ready line on standard
-//! output. Pure text; `mod` prints it.
+//! output.
 
 use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -66,6 +67,11 @@ impl Screen<'_> {
         }
         format!("{} on {} {}", self.cpus.len(), plural(cpus.len(), "CPU"), cpu_list(&cpus))
     }
+}
+
+/// Writes to standard error. Where that is closed, there is nobody to show anything to.
+pub(super) fn show(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// The line that says how long the start took.

@@ -1,17 +1,18 @@
 //! What is done once, before the first shard: limits, the probe of the engine, the listeners.
 
 use std::cell::RefCell;
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::net::SocketAddr;
 
-use super::screen::{Note, Screen};
+use super::process::run_apart;
+use super::screen::{Note, Screen, show};
 use super::{Engine, ProbeError, Roles};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::net::listener::{BindError, Group, Listener, open_group};
 use crate::sys::descriptors;
 use crate::sys::memory::{self, Limit};
-use crate::sys::process::{self, Ended, Fork, PidFd, fork, own_pid};
+use crate::sys::process::{self, Ended, PidFd, own_pid};
 use crate::sys::procfs::listener_holder;
 use crate::sys::signal::{Signal, SignalFd};
 use crate::sys::title::{Title, set_short_name};
@@ -46,9 +47,9 @@ impl Refusal {
     pub(super) fn print(&self) -> Exit {
         match self.form {
             Form::Json => {
-                tracing::error!(fix = self.fix, exit = self.exit.code(), "{}", self.message)
+                tracing::error!(fix = self.fix, exit = self.exit.code(), "{}", self.message);
             }
-            Form::Pretty => eprintln!("error: {}\n  fix: {}", self.message, self.fix),
+            Form::Pretty => show(&format!("error: {}\n  fix: {}\n", self.message, self.fix)),
         }
         self.exit
     }
@@ -109,7 +110,7 @@ impl Prepared {
             notes: &self.notes,
         };
         if self.logger.form() == Form::Pretty {
-            return eprint!("{}", screen.render());
+            return show(&screen.render());
         }
         tracing::info!(
             version = screen.version,
@@ -190,8 +191,8 @@ fn raise_limits(config: &mut Config, notes: &mut Vec<Note>) {
         if config.shard.connections > fitting {
             notes.push(Note {
                 message: format!(
-                    "the descriptor limit is {files}: connections per shard cut from {} to {fitting}",
-                    config.shard.connections
+                    "descriptor limit is {files}, connections per shard cut from {} to {fitting}",
+                    config.shard.connections,
                 ),
                 fix: "raise the hard limit (ulimit -Hn, LimitNOFILE=)".into(),
             });
@@ -243,24 +244,12 @@ fn open_listeners(config: &Config, backlog: u32) -> Result<Vec<Vec<Listener>>, B
 /// Probes the engine in a process of its own: a kernel that punishes the attempt, or a library
 /// that panics, then costs nothing.
 fn probe(roles: &Roles<'_>) -> Result<Engine, ProbeError> {
-    let broken = |what: &str, error: &io::Error| ProbeError {
-        reason: format!("the engine cannot be probed: {what}: {error}"),
-        fix: "see whether a sandbox or a limit forbids it".into(),
-    };
-    let (mut reader, mut writer) = io::pipe().map_err(|error| broken("pipe", &error))?;
-    match fork().map_err(|error| broken("fork", &error))? {
-        Fork::Child(forked) => forked.exit_with(|_| {
-            // If the reader is gone, so is everybody who wants to know.
-            let _ = writer.write_all(encode_probe((roles.probe)()).as_bytes());
-            0
+    match run_apart(|| encode_probe((roles.probe)())) {
+        Ok(apart) => decode_probe(&apart.answer, apart.ended),
+        Err(error) => Err(ProbeError {
+            reason: format!("the engine cannot be probed: {error}"),
+            fix: "see whether a sandbox or a limit forbids it".into(),
         }),
-        Fork::Parent(pid) => {
-            drop(writer);
-            let mut answer = String::new();
-            let read = reader.read_to_string(&mut answer);
-            read.map_err(|error| broken("read", &error))?;
-            decode_probe(&answer, || ended_how(pid))
-        }
     }
 }
 
@@ -271,7 +260,7 @@ fn encode_probe(result: Result<Engine, ProbeError>) -> String {
     }
 }
 
-fn decode_probe(answer: &str, ended: impl FnOnce() -> String) -> Result<Engine, ProbeError> {
+fn decode_probe(answer: &str, ended: Ended) -> Result<Engine, ProbeError> {
     if let Some(name) = answer.strip_prefix('+') {
         return Ok(Engine { name: name.to_owned() });
     }
@@ -279,28 +268,11 @@ fn decode_probe(answer: &str, ended: impl FnOnce() -> String) -> Result<Engine, 
     let (reason, fix) = match refusal {
         Some((reason, fix)) => (reason.to_owned(), fix.to_owned()),
         None => (
-            format!("io_uring cannot be used here: the attempt ended by {}", ended()),
+            format!("io_uring cannot be used here: the attempt ended by {ended}"),
             "allow io_uring_setup, io_uring_enter and io_uring_register in the sandbox".into(),
         ),
     };
     Err(ProbeError { reason, fix })
-}
-
-/// Waits for the probing process, whose end of the pipe is closed already, and says how it ended.
-fn ended_how(pid: process::Pid) -> String {
-    let pidfd = PidFd::open(pid).ok();
-    let fds: Vec<_> = pidfd.iter().map(std::os::fd::AsFd::as_fd).collect();
-    // Only the words of a message hang on it.
-    let _ = crate::sys::poll::wait_readable(&fds, Some(std::time::Duration::from_secs(1)));
-    while let Ok(Some((reaped, ended))) = process::reap() {
-        if reaped == pid {
-            return match ended {
-                Ended::Code(code) => format!("exit code {code}"),
-                ended @ Ended::Signal(_) => ended.to_string(),
-            };
-        }
-    }
-    "itself".into()
 }
 
 /// Descriptors that a shard needs for itself: listeners, rings, timers, doorbells.
@@ -314,10 +286,10 @@ mod tests {
     #[test]
     fn the_probe_comes_back() {
         let engine = Engine { name: "io_uring".into() };
-        assert_eq!(decode_probe(&encode_probe(Ok(engine.clone())), String::new), Ok(engine));
+        assert_eq!(decode_probe(&encode_probe(Ok(engine.clone())), Ended::Code(0)), Ok(engine));
         let error = ProbeError { reason: "forbidden".into(), fix: "allow it".into() };
-        assert_eq!(decode_probe(&encode_probe(Err(error.clone())), String::new), Err(error));
-        let killed = decode_probe("", || "signal SYS".into()).unwrap_err();
+        assert_eq!(decode_probe(&encode_probe(Err(error.clone())), Ended::Code(0)), Err(error));
+        let killed = decode_probe("", Ended::Signal(31)).unwrap_err();
         assert!(killed.reason.contains("signal SYS"));
     }
 }

@@ -315,7 +315,7 @@ impl State {
         let Some(child) = self.child_mut(id) else { return };
         let ChildState::Serving { turn: seen, since } = child.state else { return };
         let since = match since {
-            _ if turn % 2 == 0 => None,
+            _ if turn.is_multiple_of(2) => None,
             Some(since) if turn == seen => Some(since),
             _ => Some(now),
         };

@@ -1,8 +1,8 @@
 //! A page that one process writes and its supervisor reads.
 //!
-//! | field | writer | readers | ordering | pairs with |
+//! | field | writer | reader | ordering | pairs with |
 //! |---|---|---|---|---|
-//! | `turn` | the child that owns the page | supervisor | Relaxed both | nothing: no other data hangs on it |
+//! | `turn` | the child that owns the page | supervisor | Relaxed | nothing: no data hangs on it |
 //!
 //! The word counts turns twice: it is odd while a turn runs and even between turns, when the
 //! process may sleep. A supervisor that sees the same odd value for longer than a limit knows
