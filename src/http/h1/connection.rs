@@ -21,7 +21,7 @@ use crate::limits::{DRAIN_BYTES_MAX, DRAIN_TIMEOUT, HttpLimits, LEADING_EMPTY_LI
 ///
 /// It holds no byte of input or output and no limit, so that an idle connection is these few
 /// bytes and nothing else.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Connection {
     state: State,
 }

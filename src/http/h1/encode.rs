@@ -58,10 +58,20 @@ pub(super) fn head(
 ) {
     let content_type = response.content_type.map_or(0, HeaderValue::len);
     out.reserve(HEAD_BYTES + content_type + body_bytes);
-    if response.fields.is_empty() && response.status == StatusCode::OK {
+    let replaces = |ours: &HeaderName| response.fields.iter().any(|(name, _)| name == ours);
+    let (server, date) = (replaces(&header::SERVER), replaces(&header::DATE));
+    if response.status == StatusCode::OK && !server && !date {
         out.extend_from_slice(preamble.ok());
     } else {
-        status_and_fields(out, response, preamble);
+        status_line(out, response.status);
+        out.extend_from_slice(if server { b"" } else { preamble.server() });
+        out.extend_from_slice(if date { b"" } else { preamble.date_line() });
+    }
+    for (name, value) in response.fields {
+        let repeated = response.content_type.is_some() && name == header::CONTENT_TYPE;
+        if !repeated && !is_ours(name) {
+            field(out, name, value);
+        }
     }
     if let Some(value) = response.content_type {
         out.extend_from_slice(b"Content-Type: ");
@@ -84,26 +94,13 @@ pub(super) fn head(
     }
 }
 
-fn status_and_fields(out: &mut Vec<u8>, response: &ResponseHead<'_>, preamble: &Preamble) {
+fn status_line(out: &mut Vec<u8>, status: StatusCode) {
     out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(response.status.as_str().as_bytes());
+    out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
     // RFC 9112 4: the reason may be empty, its space may not be left out.
-    out.extend_from_slice(response.status.canonical_reason().unwrap_or("").as_bytes());
+    out.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
     out.extend_from_slice(b"\r\n");
-    let given = |wanted: HeaderName| response.fields.iter().any(|(name, _)| *name == wanted);
-    if !given(header::SERVER) {
-        out.extend_from_slice(preamble.server());
-    }
-    if !given(header::DATE) {
-        out.extend_from_slice(preamble.date_line());
-    }
-    for (name, value) in response.fields {
-        let repeated = *name == header::CONTENT_TYPE && response.content_type.is_some();
-        if !repeated && !is_ours(name) {
-            field(out, name, value);
-        }
-    }
 }
 
 /// Fields that a handler cannot set, because they follow from how the message is sent.

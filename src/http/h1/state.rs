@@ -412,21 +412,22 @@ impl Clock {
     }
 
     /// The body has grown from `before` to `after` bytes: its deadline is when the grace is over
-    /// or when the least rate would have brought so many bytes, whichever is later.
+    /// or when the least rate would have brought so many bytes, whichever is later. A rate of
+    /// zero asks for nothing.
     pub(super) fn paid(self, before: u64, after: u64, limits: &HttpLimits) -> Self {
         let grace = nanos(limits.body_timeout);
-        let worth = |bytes: u64| {
-            // A rate of zero asks for nothing.
-            let rate = u128::from(limits.body_rate.max(1));
-            let nanos = u128::from(bytes) * 1_000_000_000 / rate;
-            u64::try_from(nanos).unwrap_or(u64::MAX).max(grace)
-        };
         if self.0 == NEVER {
             return self;
         }
         if limits.body_rate == 0 {
             return Self(NEVER);
         }
+        let rate = u64::from(limits.body_rate);
+        // Whole seconds and the rest apart, so that nothing overflows that is not absurd.
+        let worth = |bytes: u64| {
+            let rest = bytes % rate * 1_000_000_000 / rate;
+            (bytes / rate).saturating_mul(1_000_000_000).saturating_add(rest).max(grace)
+        };
         let earned = worth(after) - worth(before);
         Self((self.0 & !PAUSED).saturating_add(earned).min(NEVER - 1) | (self.0 & PAUSED))
     }

@@ -215,6 +215,17 @@ fn broken_promises() {
     assert_eq!(peer.output(), "");
 }
 
+/// A handler that answers although the body has failed cannot keep the connection.
+#[test]
+fn answers_to_broken_bodies() {
+    let mut peer = Peer::new();
+    let request = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx";
+    assert_eq!(peer.give(request), "POST / Chunked ChunkInvalid");
+    peer.answer(200, b"");
+    assert_eq!(peer.output(), "HTTP/1.1 200 OK|Connection: close|Content-Length: 0||");
+    assert_eq!(peer.connection.closing(), Close::HalfThenDrain);
+}
+
 /// A fault of ours leaves the framing intact.
 #[test]
 fn our_faults_keep_the_connection() {
@@ -269,6 +280,17 @@ fn early_answers() {
     assert_eq!(peer.give(b"10001\r\n"), "closed");
     assert_eq!(peer.connection.closing(), Close::HalfThenDrain);
 
+    // What had been read before the answer does not count.
+    let mut peer = Peer::new();
+    peer.give(chunked);
+    peer.give(b"ffff\r\n");
+    peer.give(&vec![b'x'; 0xffff]);
+    peer.answer(404, b"");
+    assert_eq!(peer.give(b"\r\nffff\r\n"), "");
+    assert_eq!(peer.connection.closing(), Close::Keep);
+    assert_eq!(peer.give(&vec![b'x'; 0xffff]), "");
+    assert_eq!(peer.give(b"\r\n2\r\n"), "closed");
+
     // A response that began early and is still going when the body ends is an ordinary one.
     let mut peer = Peer::new();
     peer.give(&post(DRAIN + 1));
@@ -312,6 +334,20 @@ fn expectations() {
         peer.connection.want_body(peer.now, &mut peer.out);
         assert_eq!(peer.output(), "");
     }
+
+    let mut peer = Peer::new();
+    peer.input.extend_from_slice(&[&request[..], b"x"].concat());
+    assert_eq!(peer.step().0, "POST / Known(1)");
+    assert!(peer.head.expects_continue() && !peer.connection.expects_continue());
+
+    // The first chunk size is a sign of it too.
+    let mut peer = Peer::new();
+    peer.give(
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n",
+    );
+    assert!(peer.connection.expects_continue());
+    peer.give(b"5\r\n");
+    assert!(!peer.connection.expects_continue());
 
     // A final answer instead: nobody knows whether the body comes.
     let mut peer = Peer::new();
@@ -373,6 +409,13 @@ fn half_closed() {
     assert_eq!(peer.give(b""), "GET / None blocked");
     peer.answer(204, b"");
     assert_eq!(peer.give(b""), "closed");
+    assert_eq!(peer.connection.closing(), Close::Now);
+
+    // There is nothing to wait for once both sides are done, whatever was thrown away.
+    let mut peer = Peer::new();
+    peer.give(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET");
+    assert_eq!(end(&mut peer), "closed");
+    peer.answer(204, b"");
     assert_eq!(peer.connection.closing(), Close::Now);
 
     // A body that the owner still holds is not cut short.

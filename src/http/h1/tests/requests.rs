@@ -366,6 +366,16 @@ fn limits() {
     check("GET / HTTP/1.1\r\nHost:a\r\nB:\r\nC:\r\n\r\n", "GET / None blocked");
     check("GET / HTTP/1.1\r\nHost:a\r\nB:\r\nC:\r\nD:\r\n\r\n", "TooManyFields");
     check("POST / HTTP/1.1\r\nHost:a\r\nContent-Length:5\r\n\r\n", "BodyTooLarge");
+    let limits = HttpLimits { body_bytes: 4, ..limits };
+    let chunked = "POST / HTTP/1.1\r\nTransfer-Encoding:chunked\r\nHost:\r\n\r\n";
+    for (body, expected) in [
+        ("1\r\na\r\n3\r\nbcd\r\n0\r\n\r\n", "\"a\" \"bcd\" end blocked"),
+        ("1\r\na\r\n4\r\nbcd", "\"a\" BodyTooLarge"),
+    ] {
+        let mut peer = Peer::with(HttpLimits { header_bytes: 99, ..limits });
+        assert_eq!(peer.give(chunked.as_bytes()), "POST / Chunked");
+        assert_eq!(peer.give(body.as_bytes()), expected);
+    }
 }
 
 impl Peer {
