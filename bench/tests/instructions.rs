@@ -10,7 +10,7 @@ fn gate(counts: &Path, arguments: &[&str]) -> (bool, String) {
         .arg(counts)
         .args(arguments)
         .output()
-        .unwrap();
+        .expect("the program was built for this test");
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     (output.status.success(), text.into_owned())
 }
