@@ -187,8 +187,9 @@ impl Bell {
         until: Option<Instant>,
         mut ready: impl FnMut(&Context<'_>) -> bool,
     ) {
-        let mut timer = until
-            .map(|until| glommio::timer::Timer::new(until.saturating_duration_since(Instant::now())));
+        let mut timer = until.map(|until| {
+            glommio::timer::Timer::new(until.saturating_duration_since(Instant::now()))
+        });
         let file = &self.file;
         let read = self.read.get_or_insert_with(|| {
             let file = Rc::clone(file);

@@ -1,6 +1,14 @@
 //! corewise: an HTTP server for Linux that never lets one request hurt another.
 
 #[forbid(unsafe_code)]
+pub mod app;
+#[forbid(unsafe_code)]
+pub mod cli;
+#[forbid(unsafe_code)]
+pub mod config;
+#[forbid(unsafe_code)]
+pub mod demo;
+#[forbid(unsafe_code)]
 pub mod executor;
 #[forbid(unsafe_code)]
 pub mod exit;
@@ -15,7 +23,13 @@ pub mod net;
 pub mod router;
 #[forbid(unsafe_code)]
 pub mod shard;
+#[forbid(unsafe_code)]
+pub mod supervisor;
 pub mod sys;
+#[forbid(unsafe_code)]
+pub mod telemetry;
 
+pub use app::App;
 pub use exit::Exit;
-pub use handler::{Body, Event, Request, Response, task};
+pub use handler::{Body, Event, Html, IntoResponse, Json, Request, Response, Sender, task};
+pub use http::Error;

@@ -54,12 +54,7 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 impl Response {
     /// An answer without a body.
     pub fn new(status: StatusCode) -> Self {
-        Self {
-            status,
-            content_type: None,
-            fields: Vec::new(),
-            content: Content::Static(b""),
-        }
+        Self { status, content_type: None, fields: Vec::new(), content: Content::Static(b"") }
     }
 
     /// 200 with text that lives as long as the program: the cheapest answer there is.
@@ -89,7 +84,9 @@ impl Response {
     pub fn json<T: serde::Serialize + ?Sized>(value: &T) -> Self {
         let mut buffer = scratch::take();
         match serde_json::to_writer(&mut buffer, value) {
-            Ok(()) => Self::of(HeaderValue::from_static("application/json"), Content::Buffer(buffer)),
+            Ok(()) => {
+                Self::of(HeaderValue::from_static("application/json"), Content::Buffer(buffer))
+            }
             Err(error) => {
                 tracing::error!(%error, "a response could not be serialised");
                 Error::Internal.into_response()
@@ -215,7 +212,12 @@ impl Response {
     }
 
     fn of(content_type: HeaderValue, content: Content) -> Self {
-        Self { status: StatusCode::OK, content_type: Some(content_type), fields: Vec::new(), content }
+        Self {
+            status: StatusCode::OK,
+            content_type: Some(content_type),
+            fields: Vec::new(),
+            content,
+        }
     }
 }
 

@@ -87,18 +87,14 @@ fn starts_with_scheme(target: &[u8], scheme: &[u8]) -> bool {
 
 /// Judges path and query, which begin at `start` and reach to the end.
 fn parse_path(target: &[u8], start: usize) -> Result<Target, Error> {
-    let mut at = start;
-    while let Some(&byte) = target.get(at) {
-        if CLASS[byte as usize] & PATH == 0 {
-            match byte {
-                b'?' => break,
-                // A malformed escape leaves open which resource is meant: nginx and Apache refuse
-                // it too.
-                b'%' if is_escape(&target[at..]) => at += 2,
-                _ => return Err(Error::TargetInvalid),
-            }
-        }
-        at += 1;
+    let mut at = start + run_length(&target[start..], PATH);
+    // A malformed escape leaves open which resource is meant: nginx and Apache refuse it too.
+    while is_escape(&target[at..]) {
+        at += 3;
+        at += run_length(&target[at..], PATH);
+    }
+    if !matches!(target.get(at), None | Some(b'?')) {
+        return Err(Error::TargetInvalid);
     }
     let path = (start as u32, at as u32);
     if at == target.len() {
@@ -106,7 +102,8 @@ fn parse_path(target: &[u8], start: usize) -> Result<Target, Error> {
     }
     // Escapes in a query are not judged: browsers send a lone `%` there as it was typed, nginx and
     // Apache pass it on, and it names no resource. Brackets neither: forms send `a[]=1`.
-    if !target[at + 1..].iter().all(|&byte| CLASS[byte as usize] & QUERY != 0) {
+    let query = &target[at + 1..];
+    if run_length(query, QUERY) != query.len() {
         return Err(Error::TargetInvalid);
     }
     Ok(Target { path, query: Some(at as u32 + 1), ..Target::default() })
@@ -150,18 +147,17 @@ pub(crate) fn parse_host(authority: &[u8]) -> Option<Port> {
 
 /// The length of a reg-name or IPv4 address, up to a colon or the end. None: a bad byte.
 fn name_length(authority: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    while let Some(&byte) = authority.get(at) {
-        if CLASS[byte as usize] & HOST == 0 {
-            match byte {
-                b':' => break,
-                b'%' if is_escape(&authority[at..]) => at += 2,
-                _ => return None,
-            }
-        }
-        at += 1;
+    let mut at = run_length(authority, HOST);
+    while is_escape(&authority[at..]) {
+        at += 3;
+        at += run_length(&authority[at..], HOST);
     }
-    Some(at)
+    matches!(authority.get(at), None | Some(b':')).then_some(at)
+}
+
+/// How many bytes at the start belong to a class.
+fn run_length(bytes: &[u8], class: u8) -> usize {
+    bytes.iter().position(|&byte| CLASS[byte as usize] & class == 0).unwrap_or(bytes.len())
 }
 
 fn is_port(digits: &[u8]) -> bool {

@@ -52,6 +52,26 @@ pub struct OpenError {
     pub source: io::Error,
 }
 
+impl OpenError {
+    /// What to do about it.
+    pub fn fix(&self) -> &'static str {
+        match self.source.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES) => {
+                "allow io_uring: sysctl kernel.io_uring_disabled=0, and in a container a seccomp \
+                 profile that permits io_uring_setup, io_uring_enter and io_uring_register"
+            }
+            Some(libc::ENOSYS) => {
+                "this kernel or its seccomp profile has no io_uring: use Linux 6.1 or later, and \
+                 in a container permit io_uring_setup, io_uring_enter and io_uring_register"
+            }
+            Some(libc::EINVAL) => "use Linux 6.1 or later, which has IORING_SETUP_DEFER_TASKRUN",
+            Some(libc::ENOMEM) => "raise the limit of locked memory (ulimit -l) or of the container",
+            Some(libc::EMFILE | libc::ENFILE) => "raise the limit of open files (ulimit -n)",
+            _ => "see the kernel log",
+        }
+    }
+}
+
 impl std::fmt::Display for OpenError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.step, self.source)
@@ -350,8 +370,7 @@ impl Ring {
 
     fn resolve_send(&mut self, raw: Raw) -> Completion {
         let flight = raw.token.index();
-        let mut output =
-            self.flights[flight as usize].take().expect("a flight lands exactly once");
+        let mut output = self.flights[flight as usize].take().expect("a flight lands exactly once");
         self.landed.push(flight);
         let result = usize::try_from(raw.result).map_err(|_| Errno(-raw.result));
         if let Ok(bytes) = result {
@@ -424,9 +443,8 @@ fn register_self(ring: RawFd) -> i32 {
     let mut update = RsrcUpdate { offset: u32::MAX, reserved: 0, data: ring as u64 };
     // SAFETY: IORING_REGISTER_RING_FDS (20) reads and writes one io_uring_rsrc_update, which
     // `update` is (u32, u32, u64, as in the uapi header), and which lives across the call.
-    let result = unsafe {
-        libc::syscall(libc::SYS_io_uring_register, ring, 20, &raw mut update, 1)
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_io_uring_register, ring, 20, &raw mut update, 1) };
     if result == 1 { update.offset as i32 } else { -1 }
 }
 

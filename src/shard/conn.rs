@@ -21,8 +21,8 @@ use crate::handler::body::{self, Next, Trailers};
 use crate::handler::request::Payload;
 use crate::handler::response::{Content, Stream};
 use crate::handler::{
-    Body, BodyError, Handler, IntoResponse, LocalFuture, Notify, Request, Response, Sender,
-    TaskFn, scratch,
+    Body, BodyError, Handler, IntoResponse, LocalFuture, Notify, Request, Response, Sender, TaskFn,
+    scratch,
 };
 use crate::http::h1::{Close, Connection, Event, Received};
 use crate::http::{BodyLength, Error, Preamble, ResponseHead, ResponseLength, Time};
@@ -272,16 +272,15 @@ fn feed_carry(conn: &mut Conn, id: ConnId, http: &mut Http, more: &[u8]) {
 /// upload, room in the output. Does what can be done now.
 pub(crate) fn resume(conn: &mut Conn, id: ConnId, http: &mut Http) {
     advance(conn, id, http);
-    if conn.carry.is_some() {
-        feed_carry(conn, id, http, &[]);
+    if conn.carry.is_some() || conn.receive == Receive::Ended {
+        feed(conn, id, http, &[]);
     }
 }
 
-/// The peer has sent its FIN.
-pub(crate) fn end_of_input(conn: &mut Conn, http: &mut Http) {
-    if let Some(error) = conn.core.receive_end(http.now, &http.limits) {
-        fail(conn, http, error);
-    }
+/// The peer has sent its FIN: what it sent before is still answered.
+pub(crate) fn end_of_input(conn: &mut Conn, id: ConnId, http: &mut Http) {
+    conn.core.receive_end();
+    feed(conn, id, http, &[]);
 }
 
 /// Answer with an error, or cut the connection if an answer has begun. Whatever ran is cancelled.
@@ -319,12 +318,8 @@ fn drive(conn: &mut Conn, id: ConnId, http: &mut Http, input: &[u8]) -> usize {
         if conn.pending_output() >= OUTPUT_BYTES_HIGH || is_upload_full(conn) {
             return used;
         }
-        let Received { consumed, event } = conn.core.receive(
-            &input[used..],
-            &mut http.request.head,
-            &http.limits,
-            http.now,
-        );
+        let Received { consumed, event } =
+            conn.core.receive(&input[used..], &mut http.request.head, &http.limits, http.now);
         used += consumed;
         match event {
             Event::Request(length) => begin(conn, id, http, length),
@@ -365,8 +360,8 @@ fn begin(conn: &mut Conn, id: ConnId, http: &mut Http, length: BodyLength) {
         }
         Outcome::Options { allow } | Outcome::ServerOptions { allow } => {
             let allow = allow.clone();
-            let response = Response::new(::http::StatusCode::NO_CONTENT)
-                .with(::http::header::ALLOW, allow);
+            let response =
+                Response::new(::http::StatusCode::NO_CONTENT).with(::http::header::ALLOW, allow);
             return answer(conn, id, http, response);
         }
     };
@@ -404,11 +399,8 @@ fn start_task(conn: &mut Conn, id: ConnId, http: &mut Http, handler: usize, leng
     match first_step(function, request) {
         FirstStep::Answer(response) => {
             if let Some(upload) = upload {
-                let stage = Stage::Collecting {
-                    request: Request::new(),
-                    body: Vec::new(),
-                    handler,
-                };
+                let stage =
+                    Stage::Collecting { request: Request::new(), body: Vec::new(), handler };
                 conn.exchange = Some(Box::new(Exchange { notify, upload: Some(upload), stage }));
             }
             answer(conn, id, http, response);
@@ -442,8 +434,7 @@ fn first_step(function: &TaskFn, request: Request) -> FirstStep {
 
 /// A pending handler as a task: leaves the response where the connection finds it.
 async fn run_handler(future: LocalFuture<Response>, answer: Rc<Answer>, notify: Rc<ConnNotify>) {
-    let response =
-        Guarded(future).await.unwrap_or_else(|Panicked| Error::Internal.into_response());
+    let response = Guarded(future).await.unwrap_or_else(|Panicked| Error::Internal.into_response());
     *answer.borrow_mut() = Some(response);
     notify.notify();
 }
@@ -597,26 +588,28 @@ fn answer_stream(conn: &mut Conn, id: ConnId, http: &mut Http, mut response: Res
     let Content::Stream(stream) = content else { return };
     let Stream { body, producer, keep_alive } = *stream;
     let length = body.length().map_or(ResponseLength::Unknown, ResponseLength::Known);
+    if let Some(Exchange { upload: Some(upload), .. }) = conn.exchange.as_deref()
+        && !upload.is_gone()
+    {
+        // The response lives from the request's body: whoever waits to send it may do so.
+        let output = out(&mut conn.output, http);
+        conn.core.want_body(http.now, output.buffer());
+    }
     respond(conn, http, &response.head(), length);
     if conn.core.body_suppressed() {
         end_stage(conn);
         let output = out(&mut conn.output, http);
         return conn.core.finish(&http.limits, http.now, output.buffer());
     }
-    let mut exchange = conn
-        .exchange
-        .take()
-        .unwrap_or_else(|| Exchange::new(id, http, Stage::placeholder()));
+    let mut exchange =
+        conn.exchange.take().unwrap_or_else(|| Exchange::new(id, http, Stage::placeholder()));
     let notify = Rc::clone(&exchange.notify);
     body.notify_with(Rc::clone(&notify) as Rc<dyn Notify>);
     let failed = Rc::new(Cell::new(false));
-    let producer = producer
-        .map(|future| executor::spawn(run_producer(future, Rc::clone(&failed), notify)));
-    let keep_alive = keep_alive.map(|(interval, text)| KeepAlive {
-        interval,
-        text,
-        next: http.now + interval,
-    });
+    let producer =
+        producer.map(|future| executor::spawn(run_producer(future, Rc::clone(&failed), notify)));
+    let keep_alive =
+        keep_alive.map(|(interval, text)| KeepAlive { interval, text, next: http.now + interval });
     exchange.stage =
         Stage::Streaming(Box::new(Streaming { body, _producer: producer, failed, keep_alive }));
     conn.exchange = Some(exchange);

@@ -8,6 +8,8 @@ mod conn;
 mod life;
 mod ready;
 mod slab;
+#[cfg(test)]
+mod tests;
 mod timer;
 mod turn;
 mod watch;
@@ -16,13 +18,12 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-pub use watch::Idle;
-
 use self::conn::Http;
 use self::life::{Heir, Life};
 use self::ready::Ready;
 use self::turn::{Parts, Shard};
 use self::watch::Watch;
+use crate::config::Idle;
 use crate::executor::{self, Bell};
 use crate::handler::Handler;
 use crate::http::{Preamble, Time};
@@ -59,6 +60,8 @@ pub struct Setup {
     pub connections_max: usize,
     /// How idle time is spent.
     pub idle: Idle,
+    /// Whether no other process of ours uses the CPU.
+    pub dedicated: bool,
     /// Time for what runs when the supervisor is gone.
     pub grace: Duration,
     /// Time on top of it before the process is ended from within.
@@ -93,6 +96,14 @@ impl std::fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
+
+/// Whether a shard could run here: opens a ring and closes it.
+///
+/// # Errors
+/// What is forbidden or missing, and what to do about it.
+pub fn probe() -> Result<(), OpenError> {
+    Ring::open().map(drop)
+}
 
 /// Serve until told to leave.
 ///
@@ -139,7 +150,7 @@ async fn drive(setup: Setup) -> Result<End, StartError> {
         http,
         listeners: setup.listeners,
         life: Life::Serving,
-        watch: Watch::new(setup.idle),
+        watch: Watch::new(setup.idle, setup.dedicated),
         bell,
         page: setup.page,
         connections_max: setup.connections_max,

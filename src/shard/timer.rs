@@ -233,7 +233,7 @@ mod tests {
         wheel.schedule(&mut table, 3, Time::from_nanos(900 * TICK));
         wheel.schedule(&mut table, 3, Time::from_nanos(20 * TICK));
         assert_eq!(expire(&mut wheel, &mut table, 22 * TICK), [3]);
-        assert_eq!(expire(&mut wheel, &mut table, 2000 * TICK), []);
+        assert_eq!(expire(&mut wheel, &mut table, 2000 * TICK), [0u32; 0]);
     }
 
     #[test]
@@ -291,7 +291,7 @@ mod tests {
         let start = (u64::from(u32::MAX) - 2) << TICK_SHIFT;
         let (mut wheel, mut table) = setup(start);
         wheel.schedule(&mut table, 9, Time::from_nanos(start + 10 * TICK));
-        assert_eq!(expire(&mut wheel, &mut table, start + 5 * TICK), []);
+        assert_eq!(expire(&mut wheel, &mut table, start + 5 * TICK), [0u32; 0]);
         let wait = wheel.next(Time::from_nanos(start + 5 * TICK)).unwrap();
         assert!(wait <= Duration::from_nanos(7 * TICK));
         assert_eq!(expire(&mut wheel, &mut table, start + 12 * TICK), [9]);

@@ -92,8 +92,7 @@ impl Shard {
     pub(super) fn new(parts: Parts) -> Self {
         let Parts { ring, http, listeners, life, watch, bell, page, connections_max } = parts;
         let now = http.now;
-        let listening =
-            |socket| Listening { socket: Some(socket), accept: Accept::Stopped };
+        let listening = |socket| Listening { socket: Some(socket), accept: Accept::Stopped };
         Self {
             ring,
             conns: Slab::new(),
@@ -391,7 +390,7 @@ impl Shard {
         match error {
             None => {
                 conn.receive = Receive::Ended;
-                conn::end_of_input(conn, &mut self.http);
+                conn::end_of_input(conn, id, &mut self.http);
             }
             Some(Errno::CANCELED | Errno::NO_BUFFERS) => conn.receive = Receive::Idle,
             Some(error) if error.is_transient() => conn.receive = Receive::Idle,

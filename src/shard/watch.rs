@@ -8,18 +8,8 @@
 
 use std::time::Duration;
 
+use crate::config::Idle;
 use crate::http::Time;
-
-/// How a shard spends its idle time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Idle {
-    /// Watch while it pays, then sleep.
-    Adaptive,
-    /// Always sleep.
-    Sleep,
-    /// Never sleep; burns the core.
-    Spin,
-}
 
 /// The decision and what it rests on.
 pub(crate) struct Watch {
@@ -46,7 +36,9 @@ const CROWD_MAX: u8 = 64;
 const CROWD_TOO_MUCH: u8 = 8;
 
 impl Watch {
-    pub(crate) fn new(idle: Idle) -> Self {
+    /// `dedicated`: no other process of ours uses the CPU.
+    pub(crate) fn new(idle: Idle, dedicated: bool) -> Self {
+        let idle = if dedicated { idle } else { Idle::Sleep };
         Self { idle, score: 0, crowd: 0, recent: [u32::MAX; 2], began: None }
     }
 
@@ -104,7 +96,7 @@ mod tests {
 
     #[test]
     fn short_waits_of_one_connection_make_it_watch() {
-        let mut watch = Watch::new(Idle::Adaptive);
+        let mut watch = Watch::new(Idle::Adaptive, true);
         assert_eq!(watch.window(), Duration::ZERO);
         for _ in 0..20 {
             watch.note(7);
@@ -117,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_crowd_is_not_watched() {
-        let mut watch = Watch::new(Idle::Adaptive);
+        let mut watch = Watch::new(Idle::Adaptive, true);
         for index in 0..500 {
             watch.note(index % 32);
             wait(&mut watch, 20);
@@ -132,12 +124,13 @@ mod tests {
 
     #[test]
     fn the_setting_overrules() {
-        let mut sleep = Watch::new(Idle::Sleep);
+        let mut sleep = Watch::new(Idle::Sleep, true);
         for _ in 0..20 {
             sleep.note(1);
             wait(&mut sleep, 1);
         }
         assert_eq!(sleep.window(), Duration::ZERO);
-        assert_eq!(Watch::new(Idle::Spin).window(), Duration::MAX);
+        assert_eq!(Watch::new(Idle::Spin, true).window(), Duration::MAX);
+        assert_eq!(Watch::new(Idle::Spin, false).window(), Duration::ZERO, "but not neighbours");
     }
 }

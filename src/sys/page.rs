@@ -12,7 +12,7 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::{Advice, MmapOptions, MmapRaw};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
 /// One page of shared memory, mapped before a fork: both processes then see the same words.
@@ -40,9 +40,11 @@ impl SharedPage {
         unsafe { &*self.map.as_ptr().cast::<PageWords>() }
     }
 
-    /// Sets the page back for the next process of this place. The former one must be reaped.
-    pub fn reset(&self) {
-        self.words().turn.store(0, Ordering::Relaxed);
+    /// Keeps the page out of every process that is forked from now on. Whoever has such a process
+    /// must not use its copy of this value; `Forked` sees to it that nothing of the parent's is
+    /// used there but what was handed over.
+    pub fn keep_from_children(&self) -> io::Result<()> {
+        self.map.advise(Advice::DontFork)
     }
 }
 
@@ -100,7 +102,7 @@ mod tests {
         words.begin_turn();
         words.end_turn();
         assert_eq!(words.turn(), 4);
-        page.reset();
-        assert_eq!(words.turn(), 0);
+        page.keep_from_children().unwrap();
+        assert_eq!(words.turn(), 4);
     }
 }

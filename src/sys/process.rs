@@ -1,6 +1,5 @@
 //! Processes: fork, what a child does first, signals to it, and how it ended.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -81,7 +80,7 @@ impl Forked {
     ///
     /// Nothing of the copied stack above is unwound and no destructor of it runs: the values
     /// there belong to the parent.
-    pub fn exit_with(self, body: impl FnOnce(&Self) -> u8) -> Infallible {
+    pub fn exit_with(self, body: impl FnOnce(&Self) -> u8) -> ! {
         let code = catch_unwind(AssertUnwindSafe(|| body(&self))).unwrap_or(PANIC_CODE);
         exit_now(code)
     }
@@ -149,6 +148,11 @@ impl PidFd {
         let raw = i32::try_from(pid.0).ok().and_then(RawPid::from_raw);
         let raw = raw.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         Ok(Self { fd: pidfd_open(raw, PidfdFlags::empty())? })
+    }
+
+    /// A second descriptor for the same process.
+    pub fn duplicate(&self) -> io::Result<Self> {
+        Ok(Self { fd: super::descriptors::duplicate(&self.fd)? })
     }
 
     /// Sends a signal. False when the process is gone.

@@ -1,2 +1,95 @@
-//! Fuzz targets.
-fn main() {}
+//! Fuzzing without a special toolchain: a seeded mutator in this process, over a committed corpus.
+//!
+//! `cargo test --test fuzz` replays the corpus and runs a bounded number of executions.
+//! `COREWISE_FUZZ_EXECUTIONS` and `COREWISE_FUZZ_SEED` make it run longer or elsewhere. A failure
+//! prints its seed and its input and leaves the input in the corpus, where it is replayed from
+//! then on.
+
+mod h1;
+mod mutate;
+mod reader;
+mod rng;
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use h1::Case;
+use mutate::Mutator;
+use rng::Rng;
+
+#[test]
+fn corpus_is_replayed() {
+    for (path, input) in corpus() {
+        for case in Case::all(&input) {
+            if let Err(error) = attempt(&case) {
+                panic!("{}: {error}\n{case:?}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn mutants_are_harmless() {
+    let executions = setting("COREWISE_FUZZ_EXECUTIONS", 200_000);
+    let seed = setting("COREWISE_FUZZ_SEED", 1);
+    let inputs = corpus().into_iter().map(|(_, input)| input).collect();
+    let mut mutator = Mutator::new(inputs);
+    for execution in 0..executions {
+        // A seed of its own for each execution: a failure is repeated without those before it.
+        let execution_seed = seed.wrapping_add(execution);
+        let mut rng = Rng::new(execution_seed);
+        let case = Case::draw(mutator.draw(&mut rng), &mut rng);
+        if let Err(error) = attempt(&case) {
+            let path = keep(&case.input);
+            panic!(
+                "COREWISE_FUZZ_SEED={execution_seed} COREWISE_FUZZ_EXECUTIONS=1 fails, \
+                 input kept in {}\n{error}\n{case:?}",
+                path.display()
+            );
+        }
+    }
+}
+
+fn attempt(case: &Case) -> Result<(), String> {
+    catch_unwind(AssertUnwindSafe(|| h1::check(case))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(format!("panicked: {}", text.unwrap_or("no message")))
+    })
+}
+
+fn corpus() -> Vec<(PathBuf, Vec<u8>)> {
+    let folder = folder();
+    let entries = fs::read_dir(&folder).expect("the corpus is committed beside this file");
+    let mut files: Vec<_> = entries
+        .map(|entry| entry.expect("the corpus can be listed").path())
+        .map(|path| {
+            let input = fs::read(&path).expect("the corpus can be read");
+            (path, input)
+        })
+        .collect();
+    files.sort();
+    assert!(files.len() >= 40, "the corpus is incomplete");
+    files
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/h1")
+}
+
+fn keep(input: &[u8]) -> PathBuf {
+    let hash = input.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    });
+    let path = folder().join(format!("found_{hash:016x}"));
+    fs::write(&path, input).expect("a failing input can be kept");
+    path
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} must be a number")),
+        Err(_) => default,
+    }
+}

@@ -1,2 +1,13 @@
-//! Integration tests.
-fn main() {}
+//! Integration tests: the real binary, started on a port of the kernel's choice, over real sockets.
+//!
+//! `harness` starts and watches servers, `conformance` asks what the RFCs demand, `supervisor` and
+//! `survive` break things on purpose, `features` looks at what the demo shows.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+mod conformance;
+mod features;
+mod harness;
+mod regression;
+mod supervisor;
+mod survive;

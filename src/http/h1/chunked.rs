@@ -116,7 +116,9 @@ impl Decoder {
                 },
                 Stage::Trailers { scan } => {
                     let mut scan = Scan::from(scan);
-                    let length = scan.section(rest, TRAILER_BOUNDS, judge_trailer)?;
+                    let length = scan
+                        .section(rest, TRAILER_BOUNDS, judge_trailer)
+                        .map_err(as_trailer_error)?;
                     let Some(length) = length else {
                         self.stage = Stage::Trailers { scan: scan.into() };
                         return Ok((at, Piece::NeedInput));
@@ -256,6 +258,13 @@ fn judge_trailer(name: &[u8]) -> Result<(), Error> {
         return Err(Error::TrailerForbidden);
     }
     Ok(())
+}
+
+fn as_trailer_error(error: Error) -> Error {
+    match error {
+        Error::FieldsTooLarge | Error::TooManyFields => Error::TrailersTooLarge,
+        other => other,
+    }
 }
 
 /// The bounds of a trailer section. The number of its lines has no setting of its own.

@@ -68,7 +68,8 @@ impl Connection {
 
     /// Takes input and returns one event. Call again with what was not consumed, be it nothing,
     /// until the event is `NeedInput`, `Blocked`, `Closed` or `Reject`; and again after each
-    /// response has ended, also with nothing.
+    /// response has ended, also with nothing. Whether to close is for `closing` to say, never for
+    /// an event: a response may still be owed.
     pub fn receive<'i>(
         &mut self,
         input: &'i [u8],
@@ -93,29 +94,17 @@ impl Connection {
         }
     }
 
-    /// The peer has ended its side; all input that came before has been given or will be given
-    /// again. An error is to be rejected. A request that was read completely is still answered.
-    #[must_use]
-    pub fn receive_end(&mut self, now: Time, limits: &HttpLimits) -> Option<Error> {
+    /// The peer has ended its side. Call `receive` afterwards with what it has sent and was not
+    /// consumed, be it nothing, and again after each response: requests that are complete are
+    /// still answered, and `receive` tells when there are none, or that one is cut short.
+    pub fn receive_end(&mut self) {
         self.state.input = Input::Ended;
         match self.state.reading {
-            Reading::Body { .. } => self.fail(Error::BodyIncomplete, Kind::Other),
-            Reading::Head { .. } => self.fail(Error::HeadIncomplete, Kind::Other),
-            Reading::Draining { .. } | Reading::Idle { .. } => {
-                self.state.reading = Reading::Closed { behind: false };
-                self.state.end();
-                None
+            Reading::Draining { .. } => {
+                self.state.drained();
             }
-            Reading::Closed { .. } => {
-                if self.state.close == Close::HalfThenDrain {
-                    self.state.end();
-                }
-                None
-            }
-            Reading::Complete => {
-                self.state.settle(limits, now);
-                None
-            }
+            Reading::Closed { .. } if self.state.close == Close::HalfThenDrain => self.state.end(),
+            _ => {}
         }
     }
 
@@ -170,6 +159,8 @@ impl Connection {
         let at_once = plan.suppressed || length == ResponseLength::Known(0);
         let persistence = self.persistence(exchange, head, plan, at_once, limits);
         plan.write(exchange, head, persistence, preamble, 0, out);
+        // From here on no 100 can be sent: the client has to decide, and its time runs.
+        self.body_arrives(now);
         self.state.writing = plan.writing(persistence);
         self.state.settle(limits, now);
     }
@@ -559,8 +550,7 @@ impl Connection {
                 if *left > 0 {
                     return (input.len(), Some(Event::NeedInput));
                 }
-                self.state.reading = Reading::Closed { behind: false };
-                self.state.end();
+                self.state.drained();
             }
             _ => {}
         }

@@ -75,12 +75,18 @@ impl Framing {
     /// Takes note of one field line; most are none of our business.
     #[inline]
     pub(super) fn field(&mut self, name: &[u8], value: &[u8], index: u16) {
-        match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => self.host.add(value, index),
-            6 if name.eq_ignore_ascii_case(b"expect") => self.expectation.add(value),
-            10 if name.eq_ignore_ascii_case(b"connection") => self.connection.add(value),
-            14 if name.eq_ignore_ascii_case(b"content-length") => self.content_length.add(value),
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.coding.add(value),
+        // The first letter tells them from others of the same length, such as User-Agent.
+        let Some(first) = name.first() else { return };
+        match (name.len(), first | 0x20) {
+            (4, b'h') if name.eq_ignore_ascii_case(b"host") => self.host.add(value, index),
+            (6, b'e') if name.eq_ignore_ascii_case(b"expect") => self.expectation.add(value),
+            (10, b'c') if name.eq_ignore_ascii_case(b"connection") => self.connection.add(value),
+            (14, b'c') if name.eq_ignore_ascii_case(b"content-length") => {
+                self.content_length.add(value);
+            }
+            (17, b't') if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                self.coding.add(value);
+            }
             _ => {}
         }
     }

@@ -1,6 +1,7 @@
 //! The canonical judge of heads and trailer sections: line by line, in the order of the stream.
 //!
-//! A line is judged when its LF has arrived or its limit is passed, never earlier. So the verdict
+//! A line is judged when its LF has arrived or its limit is passed, never earlier (but for the
+//! very first byte, which is judged before anything else). So the verdict
 //! is the same however the bytes were split, a bad line is answered without waiting for the rest,
 //! and a head that comes byte by byte costs no more than one that comes at once.
 
@@ -84,6 +85,7 @@ impl Scan {
     /// Judges the head at the start of `input` as far as it goes; its length once it is complete.
     pub(super) fn head(&mut self, input: &[u8], bounds: Bounds) -> Result<Option<usize>, Error> {
         if self.fields_start == 0 {
+            judge_first(input)?;
             let Some(end) = self.find_line(input) else {
                 return match input.len() {
                     // One more than the limit may still be the CR of the line end.
@@ -143,6 +145,16 @@ impl Scan {
             self.line_start = self.seen;
         }
         found
+    }
+}
+
+/// The only byte that is judged before its line is complete: who speaks another protocol, TLS
+/// above all, may never send an LF and is answered at once.
+fn judge_first(input: &[u8]) -> Result<(), Error> {
+    match input.first() {
+        Some(b'\n') => Err(Error::BareLineFeed),
+        Some(&byte) if !TOKEN[byte as usize] => Err(Error::MethodInvalid),
+        _ => Ok(()),
     }
 }
 

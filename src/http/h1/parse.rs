@@ -62,11 +62,13 @@ fn parse_whole(
     let (method, target) = (request.method?, request.path?);
     let version = if request.version? == 0 { Version::Http10 } else { Version::Http11 };
 
-    // The parser takes a bare LF for a line end. Each line must end where the next begins.
+    // The parser skips empty lines of any kind, and takes a bare LF for a line end: the method
+    // must stand at the very start, and a CRLF before whatever comes next.
     let line_length = method.len() + target.len() + " HTTP/1.1 ".len();
     let start = line_length + 2;
     let end = length - 2;
-    if !input[line_length..].starts_with(b"\r\n")
+    if !input.starts_with(method.as_bytes())
+        || !input[line_length..].starts_with(b"\r\n")
         || !input[..length].ends_with(b"\r\n\r\n")
         || line_length > limits.line_bytes as usize
         || end - start > limits.header_bytes as usize
@@ -79,31 +81,21 @@ fn parse_whole(
     head.reserve_fields(request.headers.len());
 
     let section = &input[start..end];
-    let base = section.as_ptr() as usize;
+    let offset = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(section.as_ptr() as usize);
     let mut framing = Framing::default();
-    let mut line_start = 0;
     for (index, field) in request.headers.iter().enumerate() {
-        let value_start = (field.value.as_ptr() as usize).wrapping_sub(base);
-        if field.name.as_ptr() as usize != base + line_start || value_start > section.len() {
-            return None;
-        }
-        let value_end = value_start + field.value.len();
-        // White space may stand between a value and its line end.
-        let mut line_end = value_end;
-        while let Some(b' ' | b'\t') = section.get(line_end) {
-            line_end += 1;
-        }
-        if !section.get(line_end..)?.starts_with(b"\r\n") {
+        let (name_start, value_start) = (offset(field.name.as_bytes()), offset(field.value));
+        let follows = name_start == 0 || section.get(..name_start)?.ends_with(b"\r\n");
+        if !follows || value_start > section.len() {
             return None;
         }
         head.push_field(Field {
-            name_start: line_start as u32,
-            name_end: (line_start + field.name.len()) as u32,
+            name_start: name_start as u32,
+            name_end: (name_start + field.name.len()) as u32,
             value_start: value_start as u32,
-            value_end: value_end as u32,
+            value_end: (value_start + field.value.len()) as u32,
         });
         framing.field(field.name.as_bytes(), field.value, index as u16);
-        line_start = line_end + 2;
     }
     Some(finish(head, framing, length, version, limits))
 }

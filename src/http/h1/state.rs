@@ -206,6 +206,13 @@ impl State {
         !discarding
     }
 
+    /// Enough of a rest was thrown away.
+    pub(super) fn drained(&mut self) -> Timeout {
+        self.reading = Reading::Closed { behind: false };
+        self.end();
+        Timeout::Drain
+    }
+
     /// The response is complete.
     pub(super) fn response_ended(
         &mut self,
@@ -316,13 +323,14 @@ impl State {
         }
         match self.reading {
             Reading::Body { clock, .. } if clock.deadline().passed(now) => {
-                let owed = self.input_failed(Kind::Other);
-                return Some(if owed { Timeout::Body } else { Timeout::Drain });
+                if let Writing::Idle = self.writing {
+                    return Some(self.drained());
+                }
+                self.input_failed(Kind::Other);
+                return Some(Timeout::Body);
             }
             Reading::Draining { deadline, .. } if deadline.passed(now) => {
-                self.reading = Reading::Closed { behind: false };
-                self.end();
-                return Some(Timeout::Drain);
+                return Some(self.drained());
             }
             Reading::Head { deadline, .. } if deadline.passed(now) => {
                 self.input_failed(Kind::Other);

@@ -1,0 +1,281 @@
+//! The one configuration that everything after the start sees: checked, immutable, cut into the
+//! part of each module.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::fault::{ADDRESS_TWICE, CPU_UNUSABLE, Fault, Faults, TOO_MANY_SHARDS};
+use super::options::Id;
+use super::settings::Settings;
+use super::value::{CpuWish, cpu_list};
+use crate::limits::HttpLimits;
+use crate::sys::affinity;
+
+/// Everything, resolved.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen, and how the supervisor watches.
+    pub server: ServerConfig,
+    /// One entry per shard.
+    pub shards: Vec<ShardPlacement>,
+    /// What each shard does.
+    pub shard: ShardConfig,
+    /// What each connection may do.
+    pub http: HttpLimits,
+    /// How to stop.
+    pub shutdown: ShutdownConfig,
+    /// What to log.
+    pub log: LogConfig,
+    /// CPUs that this process may use, for the start screen.
+    pub usable_cpus: usize,
+    /// The file that was read, for the start screen.
+    pub file: Option<String>,
+}
+
+/// `[server]`.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Addresses, at least one, none twice.
+    pub listen: Vec<SocketAddr>,
+    /// Length of each accept queue, before the kernel's own limit.
+    pub backlog: u32,
+    /// Longest turn of a shard.
+    pub shard_stall: Duration,
+}
+
+/// Where one shard runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ShardPlacement {
+    /// The CPU it is pinned to; `None` leaves it to the kernel.
+    pub cpu: Option<usize>,
+    /// True when no other process of ours uses that CPU, so that watching it idle hurts nobody.
+    pub dedicated: bool,
+}
+
+/// What is the same for every shard.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ShardConfig {
+    /// What to do when there is nothing to do.
+    pub idle: Idle,
+    /// Most open connections.
+    pub connections: u32,
+}
+
+/// `cores.idle`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Idle {
+    /// Watch while clients are quick, then sleep.
+    Adaptive,
+    /// Sleep at once.
+    Sleep,
+    /// Never sleep.
+    Spin,
+}
+
+/// `[shutdown]`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ShutdownConfig {
+    /// Time to finish what was accepted.
+    pub grace: Duration,
+    /// Time after that before processes are ended.
+    pub force: Duration,
+}
+
+/// `[log]`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LogConfig {
+    /// Least important kind of line.
+    pub level: LogLevel,
+    /// Its form.
+    pub format: LogFormat,
+}
+
+/// Kinds of lines, most important first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum LogLevel {
+    /// Somebody must act.
+    Error,
+    /// Degraded, still serving.
+    Warn,
+    /// The life of processes.
+    Info,
+    /// The life of connections.
+    Debug,
+    /// Every operation.
+    Trace,
+}
+
+/// Forms of the log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LogFormat {
+    /// Pretty on a terminal, JSON otherwise.
+    Auto,
+    /// One object per line.
+    Json,
+    /// For people.
+    Pretty,
+}
+
+/// What the machine offers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Machine {
+    /// CPUs that are online, ascending.
+    pub online: Vec<usize>,
+    /// CPUs in the affinity mask, ascending.
+    pub allowed: Vec<usize>,
+}
+
+impl Machine {
+    /// Asks the kernel.
+    pub fn read() -> io::Result<Self> {
+        let allowed = affinity::allowed()?;
+        // Without /sys the mask alone counts: the kernel keeps offline CPUs out of it by itself.
+        let online = affinity::online().unwrap_or_else(|_| allowed.clone());
+        Ok(Self { online, allowed })
+    }
+
+    /// CPUs that can be used: online and allowed.
+    #[must_use]
+    pub fn usable(&self) -> Vec<usize> {
+        self.allowed.iter().copied().filter(|cpu| self.online.contains(cpu)).collect()
+    }
+
+    fn why_unusable(&self, cpu: usize) -> Option<&'static str> {
+        if !self.online.contains(&cpu) {
+            return Some("it is not online");
+        }
+        (!self.allowed.contains(&cpu)).then_some("the affinity mask of this process excludes it")
+    }
+}
+
+impl Config {
+    /// Checks the settings against each other and the machine. Faults are added to `faults`;
+    /// when there are any, the result is not meant to be used.
+    pub(super) fn resolve(settings: &Settings, machine: &Machine, faults: &mut Faults) -> Self {
+        let usable = machine.usable();
+        check_addresses(settings, faults);
+        Self {
+            server: ServerConfig {
+                listen: settings.addresses(Id::ServerListen).to_vec(),
+                backlog: settings.number(Id::ServerBacklog),
+                shard_stall: settings.time(Id::ServerShardStall),
+            },
+            shards: place_shards(settings, machine, &usable, faults),
+            shard: ShardConfig {
+                idle: idle(settings.choice(Id::CoresIdle)),
+                connections: settings.number(Id::LimitsConnections),
+            },
+            http: http_limits(settings),
+            shutdown: ShutdownConfig {
+                grace: settings.time(Id::ShutdownGrace),
+                force: settings.time(Id::ShutdownForce),
+            },
+            log: LogConfig {
+                level: log_level(settings.choice(Id::LogLevel)),
+                format: log_format(settings.choice(Id::LogFormat)),
+            },
+            usable_cpus: usable.len(),
+            file: settings.file().map(str::to_owned),
+        }
+    }
+}
+
+fn http_limits(settings: &Settings) -> HttpLimits {
+    HttpLimits {
+        line_bytes: settings.number(Id::LimitsLineBytes),
+        header_bytes: settings.number(Id::LimitsHeaderBytes),
+        headers: settings.number(Id::LimitsHeaders),
+        body_bytes: settings.number(Id::LimitsBody),
+        header_timeout: settings.time(Id::LimitsHeaderTimeout),
+        body_timeout: settings.time(Id::LimitsBodyTimeout),
+        body_rate: settings.number(Id::LimitsBodyRate),
+        handler_timeout: settings.time(Id::LimitsHandlerTimeout),
+        write_timeout: settings.time(Id::LimitsWriteTimeout),
+        keep_alive: settings.time(Id::LimitsKeepAlive),
+        requests_per_connection: settings.number(Id::LimitsRequestsPerConnection),
+    }
+}
+
+fn place_shards(
+    settings: &Settings,
+    machine: &Machine,
+    usable: &[usize],
+    faults: &mut Faults,
+) -> Vec<ShardPlacement> {
+    let cpus = match settings.cpus(Id::CoresShards) {
+        CpuWish::Auto => usable.to_vec(),
+        CpuWish::Count(count) => {
+            if *count > usable.len() {
+                faults.0.push(too_many(settings, *count, usable));
+            }
+            usable.iter().copied().take(*count).collect()
+        }
+        CpuWish::List(cpus) => {
+            let unusable = cpus.iter().filter_map(|&cpu| Some((cpu, machine.why_unusable(cpu)?)));
+            for (cpu, reason) in unusable {
+                let message = format!("CPU {cpu} cannot be used: {reason}");
+                let fix = format!("CPUs that can be used: {}", cpu_list(usable));
+                faults.0.push(shards_fault(settings, CPU_UNUSABLE, message, fix));
+            }
+            cpus.clone()
+        }
+    };
+    cpus.into_iter().map(|cpu| ShardPlacement { cpu: Some(cpu), dedicated: true }).collect()
+}
+
+fn too_many(settings: &Settings, count: usize, usable: &[usize]) -> Fault {
+    let message = format!(
+        "{count} shards do not fit on {} usable {}: each shard has a CPU of its own",
+        usable.len(),
+        if usable.len() == 1 { "CPU" } else { "CPUs" },
+    );
+    let fix = format!("write \"auto\" or at most {}; usable: {}", usable.len(), cpu_list(usable));
+    shards_fault(settings, TOO_MANY_SHARDS, message, fix)
+}
+
+fn shards_fault(settings: &Settings, code: &'static str, message: String, fix: String) -> Fault {
+    let origin = settings.get(Id::CoresShards).origin.clone();
+    Fault { code, key: Id::CoresShards.def().key(), origin, message, fix }
+}
+
+fn check_addresses(settings: &Settings, faults: &mut Faults) {
+    let addresses = settings.addresses(Id::ServerListen);
+    for (index, address) in addresses.iter().enumerate() {
+        if address.port() != 0 && addresses[..index].contains(address) {
+            faults.0.push(Fault {
+                code: ADDRESS_TWICE,
+                key: Id::ServerListen.def().key(),
+                origin: settings.get(Id::ServerListen).origin.clone(),
+                message: format!("{address} is named twice"),
+                fix: "name each address once".into(),
+            });
+        }
+    }
+}
+
+fn idle(word: &str) -> Idle {
+    match word {
+        "sleep" => Idle::Sleep,
+        "spin" => Idle::Spin,
+        _ => Idle::Adaptive,
+    }
+}
+
+fn log_level(word: &str) -> LogLevel {
+    match word {
+        "error" => LogLevel::Error,
+        "warn" => LogLevel::Warn,
+        "debug" => LogLevel::Debug,
+        "trace" => LogLevel::Trace,
+        _ => LogLevel::Info,
+    }
+}
+
+fn log_format(word: &str) -> LogFormat {
+    match word {
+        "json" => LogFormat::Json,
+        "pretty" => LogFormat::Pretty,
+        _ => LogFormat::Auto,
+    }
+}

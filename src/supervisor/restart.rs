@@ -1,0 +1,147 @@
+//! When a place is filled again after its process died. Pure: time is an argument.
+//!
+//! A process that had been ready is replaced at once, but not more than ten times a second. One
+//! that died before it was ready is tried again with growing pauses; five such deaths within a
+//! minute make the place hopeless, which ends the start if nothing has been ready yet.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// The memory of one place.
+#[derive(Clone, Debug, Default)]
+pub struct RestartPolicy {
+    /// Deaths before ready, since the last process that was ready or the last calm minute.
+    failures: VecDeque<Instant>,
+    /// How many in a row, for the pause.
+    in_a_row: u32,
+    /// Starts within the last second, planned ones included.
+    starts: VecDeque<Instant>,
+}
+
+/// What to do after a death.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Restart {
+    /// When to start the next process.
+    pub at: Instant,
+    /// True when too many in a row have died before they were ready.
+    pub hopeless: bool,
+}
+
+impl RestartPolicy {
+    /// The process of this place is ready: whatever went wrong before is over.
+    pub fn handle_ready(&mut self) {
+        self.failures.clear();
+        self.in_a_row = 0;
+    }
+
+    /// True while the last process of this place died before it was ready.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.in_a_row > 0
+    }
+
+    /// The process of this place has died.
+    pub fn handle_death(&mut self, was_ready: bool, now: Instant) -> Restart {
+        let restart = if was_ready {
+            Restart { at: self.earliest_start(now), hopeless: false }
+        } else {
+            self.after_failure(now)
+        };
+        self.starts.push_back(restart.at);
+        restart
+    }
+
+    fn after_failure(&mut self, now: Instant) -> Restart {
+        self.failures.push_back(now);
+        while self.failures.front().is_some_and(|&first| now - first > GIVE_UP_WINDOW) {
+            self.failures.pop_front();
+        }
+        let pause = BACKOFF_FIRST.saturating_mul(1 << self.in_a_row.min(16)).min(BACKOFF_MAX);
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        Restart { at: now + pause, hopeless: self.failures.len() >= GIVE_UP_TRIES }
+    }
+
+    /// Now, or as soon as fewer than ten starts lie within one second.
+    fn earliest_start(&mut self, now: Instant) -> Instant {
+        while self.starts.front().is_some_and(|&start| start + STARTS_WINDOW <= now) {
+            self.starts.pop_front();
+        }
+        match self.starts.len().checked_sub(STARTS_MAX) {
+            Some(index) => now.max(self.starts[index] + STARTS_WINDOW),
+            None => now,
+        }
+    }
+}
+
+/// Deaths before ready within the window that make a place hopeless.
+pub const GIVE_UP_TRIES: usize = 5;
+const GIVE_UP_WINDOW: Duration = Duration::from_secs(60);
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+const STARTS_MAX: usize = 10;
+const STARTS_WINDOW: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ready_one_is_replaced_at_once_ten_times_a_second() {
+        let mut policy = RestartPolicy::default();
+        let start = Instant::now();
+        for death in 0..10 {
+            let now = start + Duration::from_millis(death);
+            assert_eq!(policy.handle_death(true, now), Restart { at: now, hopeless: false });
+        }
+        let now = start + Duration::from_millis(10);
+        assert_eq!(policy.handle_death(true, now).at, start + STARTS_WINDOW);
+        let later = start + Duration::from_millis(3000);
+        assert_eq!(policy.handle_death(true, later).at, later);
+    }
+
+    #[test]
+    fn a_storm_never_starts_more_than_ten_in_any_second() {
+        let mut policy = RestartPolicy::default();
+        let begin = Instant::now();
+        let (mut now, mut starts) = (begin, Vec::new());
+        for _ in 0..200 {
+            now = policy.handle_death(true, now).at;
+            starts.push(now);
+            now += Duration::from_micros(300);
+        }
+        for window in starts.windows(11) {
+            assert!(window[10] - window[0] >= STARTS_WINDOW);
+        }
+        assert!(now - begin < Duration::from_secs(21), "it keeps trying at the full rate");
+    }
+
+    #[test]
+    fn failures_pause_longer_each_time_and_become_hopeless() {
+        let mut policy = RestartPolicy::default();
+        let mut now = Instant::now();
+        for (failure, pause) in [100, 200, 400, 800, 1600, 3200].into_iter().enumerate() {
+            let restart = policy.handle_death(false, now);
+            assert_eq!(restart.at - now, Duration::from_millis(pause));
+            assert_eq!(restart.hopeless, failure + 1 >= GIVE_UP_TRIES);
+            now = restart.at;
+        }
+        for _ in 0..40 {
+            now = policy.handle_death(false, now).at;
+        }
+        let restart = policy.handle_death(false, now);
+        assert_eq!(restart.at - now, BACKOFF_MAX);
+        assert!(!restart.hopeless, "with 30 s between them five do not fit a minute");
+        policy.handle_ready();
+        assert_eq!(policy.handle_death(false, now).at - now, BACKOFF_FIRST);
+    }
+
+    #[test]
+    fn slow_failures_are_not_hopeless() {
+        let mut policy = RestartPolicy::default();
+        let mut now = Instant::now();
+        for _ in 0..20 {
+            now += Duration::from_secs(16);
+            assert!(!policy.handle_death(false, now).hopeless);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What a person sees at the start: one screen on standard error, one ready line on standard
+//! output. Pure text; `mod` prints it.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::config::value::cpu_list;
+
+/// Everything that the screen shows.
+#[derive(Debug)]
+pub(super) struct Screen<'a> {
+    pub(super) version: &'a str,
+    pub(super) pid: u32,
+    pub(super) engine: &'a str,
+    pub(super) kernel: &'a str,
+    pub(super) file: Option<&'a str>,
+    pub(super) addresses: &'a [SocketAddr],
+    pub(super) backlog: u32,
+    /// The CPU of each shard, if it is pinned.
+    pub(super) cpus: &'a [Option<usize>],
+    pub(super) usable_cpus: usize,
+    pub(super) notes: &'a [Note],
+}
+
+/// Something that is not as it was asked for, and what to do about it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Note {
+    pub(super) message: String,
+    pub(super) fix: String,
+}
+
+impl Screen<'_> {
+    /// The screen, with an empty line before and behind its middle part.
+    pub(super) fn render(&self) -> String {
+        let mut text = format!(
+            "corewise {}   pid {}   {} (kernel {})   {}\n\n",
+            self.version,
+            self.pid,
+            self.engine,
+            short_kernel(self.kernel),
+            self.file.unwrap_or("no configuration file"),
+        );
+        for (index, address) in self.addresses.iter().enumerate() {
+            let backlog = format!("{} backlog per shard", self.backlog);
+            let right = if index == 0 { backlog } else { String::new() };
+            row(&mut text, if index == 0 { "listening" } else { "" }, &url(*address), &right);
+        }
+        let usable = format!("{} {} usable", self.usable_cpus, plural(self.usable_cpus, "CPU"));
+        row(&mut text, "shards", &self.shards(), &usable);
+        for note in self.notes {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\n  note  {}   fix: {}", note.message, note.fix);
+        }
+        if !self.notes.is_empty() {
+            text.push('\n');
+        }
+        text
+    }
+
+    fn shards(&self) -> String {
+        let mut cpus: Vec<usize> = self.cpus.iter().copied().flatten().collect();
+        cpus.sort_unstable();
+        if cpus.is_empty() {
+            return format!("{}, not pinned", self.cpus.len());
+        }
+        format!("{} on {} {}", self.cpus.len(), plural(cpus.len(), "CPU"), cpu_list(&cpus))
+    }
+}
+
+/// The line that says how long the start took.
+pub(super) fn ready_in(time: Duration) -> String {
+    format!("\n  ready in {:.2} s\n", time.as_secs_f64())
+}
+
+/// The one line on standard output.
+pub(super) fn ready_line(addresses: &[SocketAddr], pid: u32, json: bool) -> String {
+    let urls: Vec<String> = addresses.iter().copied().map(url).collect();
+    if json {
+        let object = serde_json::json!({ "event": "ready", "pid": pid, "urls": urls });
+        return format!("{object}\n");
+    }
+    format!("ready {}\n", urls.join(" "))
+}
+
+pub(super) fn url(address: SocketAddr) -> String {
+    format!("http://{address}")
+}
+
+fn row(text: &mut String, name: &str, left: &str, right: &str) {
+    let line = format!("  {name:<11} {left:<32} {right}");
+    text.push_str(line.trim_end());
+    text.push('\n');
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    format!("{noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// `6.18.44-custom` as `6.18`.
+fn short_kernel(release: &str) -> &str {
+    let end = release.match_indices('.').nth(1).map_or(release.len(), |(index, _)| index);
+    &release[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_screen_is_calm_and_aligned() {
+        let addresses = ["127.0.0.1:8000".parse().unwrap(), "[::1]:8000".parse().unwrap()];
+        let notes = [Note { message: "it is late".into(), fix: "sleep".into() }];
+        let screen = Screen {
+            version: "0.1.0",
+            pid: 4711,
+            engine: "io_uring",
+            kernel: "6.18.44-x",
+            file: Some("corewise.toml"),
+            addresses: &addresses,
+            backlog: 4096,
+            cpus: &[Some(0), Some(1)],
+            usable_cpus: 16,
+            notes: &notes,
+        };
+        let expected = "\
+corewise 0.1.0   pid 4711   io_uring (kernel 6.18)   corewise.toml
+
+  listening   http://127.0.0.1:8000            4096 backlog per shard
+              http://[::1]:8000
+  shards      2 on CPUs 0-1                    16 CPUs usable
+
+  note  it is late   fix: sleep
+";
+        assert_eq!(screen.render(), expected);
+    }
+
+    #[test]
+    fn the_ready_line_names_every_address() {
+        let addresses = ["127.0.0.1:8000".parse().unwrap(), "[::1]:81".parse().unwrap()];
+        let plain = ready_line(&addresses, 7, false);
+        assert_eq!(plain, "ready http://127.0.0.1:8000 http://[::1]:81\n");
+        let object: serde_json::Value =
+            serde_json::from_str(&ready_line(&addresses, 7, true)).unwrap();
+        assert_eq!(object["event"], "ready");
+        assert_eq!(object["pid"], 7);
+        assert_eq!(object["urls"][1], "http://[::1]:81");
+    }
+}

@@ -1,0 +1,323 @@
+//! What is done once, before the first shard: limits, the probe of the engine, the listeners.
+
+use std::cell::RefCell;
+use std::io::{self, Read as _, Write as _};
+use std::net::SocketAddr;
+
+use super::screen::{Note, Screen};
+use super::{Engine, ProbeError, Roles};
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::net::listener::{BindError, Group, Listener, open_group};
+use crate::sys::descriptors;
+use crate::sys::memory::{self, Limit};
+use crate::sys::process::{self, Ended, Fork, PidFd, fork, own_pid};
+use crate::sys::procfs::listener_holder;
+use crate::sys::signal::{Signal, SignalFd};
+use crate::sys::title::{Title, set_short_name};
+use crate::telemetry::log::{Form, Identity, Logger};
+
+/// Everything that the loop needs, checked and open.
+pub(super) struct Prepared {
+    pub(super) config: Config,
+    pub(super) logger: Logger,
+    pub(super) signals: SignalFd,
+    pub(super) supervisor: PidFd,
+    /// For each shard its listeners, until the loop takes them.
+    pub(super) listeners: RefCell<Vec<Vec<Listener>>>,
+    pub(super) title: RefCell<Option<Title>>,
+    /// Where we listen, with real ports.
+    pub(super) addresses: Vec<SocketAddr>,
+    engine: Engine,
+    backlog: u32,
+    notes: Vec<Note>,
+}
+
+/// Why the server cannot start.
+pub(super) struct Refusal {
+    message: String,
+    fix: String,
+    exit: Exit,
+    form: Form,
+}
+
+impl Refusal {
+    /// Tells people, and returns the exit.
+    pub(super) fn print(&self) -> Exit {
+        match self.form {
+            Form::Json => {
+                tracing::error!(fix = self.fix, exit = self.exit.code(), "{}", self.message)
+            }
+            Form::Pretty => eprintln!("error: {}\n  fix: {}", self.message, self.fix),
+        }
+        self.exit
+    }
+}
+
+/// Checks and opens everything; the first thing that is refused ends the start.
+pub(super) fn prepare(mut config: Config, roles: &Roles<'_>) -> Result<Prepared, Refusal> {
+    let identity = Identity { process: "supervisor".into(), ..Identity::default() };
+    let logger = Logger::install(config.log, identity);
+    let refused = Refused { form: logger.form() };
+    descriptors::fill_standard_streams().map_err(|error| refused.system("/dev/null", &error))?;
+    // From here on a signal waits until the loop reads it.
+    let signals = SignalFd::open(&Signal::READABLE);
+    let signals = signals.map_err(|error| refused.system("signalfd", &error))?;
+    let supervisor = PidFd::open(own_pid()).map_err(|error| refused.system("pidfd", &error))?;
+    process::adopt_orphans().map_err(|error| refused.system("subreaper", &error))?;
+    let mut notes = Vec::new();
+    raise_limits(&mut config, &mut notes);
+    let engine = probe(roles).map_err(|error| refused.engine(error))?;
+    let backlog = cut_backlog(config.server.backlog, &mut notes);
+    let listeners = open_listeners(&config, backlog).map_err(|error| refused.bind(error))?;
+    let addresses = listeners[0].iter().map(Listener::address).collect();
+    let mut title = Title::claim();
+    if let Some(title) = &mut title {
+        title.set("corewise: supervisor");
+    }
+    // A name that could not be set hurts nobody.
+    let _ = set_short_name("corewise");
+    Ok(Prepared {
+        config,
+        logger,
+        signals,
+        supervisor,
+        listeners: RefCell::new(listeners),
+        title: RefCell::new(title),
+        addresses,
+        engine,
+        backlog,
+        notes,
+    })
+}
+
+impl Prepared {
+    /// Shows the start screen, or the same as a line of the log.
+    pub(super) fn show(&self) {
+        let cpus: Vec<Option<usize>> = self.config.shards.iter().map(|shard| shard.cpu).collect();
+        let kernel = memory::kernel_release();
+        let screen = Screen {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: own_pid().get(),
+            engine: &self.engine.name,
+            kernel: &kernel,
+            file: self.config.file.as_deref(),
+            addresses: &self.addresses,
+            backlog: self.backlog,
+            cpus: &cpus,
+            usable_cpus: self.config.usable_cpus,
+            notes: &self.notes,
+        };
+        if self.logger.form() == Form::Pretty {
+            return eprint!("{}", screen.render());
+        }
+        tracing::info!(
+            version = screen.version,
+            engine = screen.engine,
+            kernel = screen.kernel,
+            file = screen.file,
+            listen = ?self.addresses,
+            backlog = self.backlog,
+            shards = cpus.len(),
+            "starting"
+        );
+        for note in &self.notes {
+            tracing::warn!(fix = note.fix, "{}", note.message);
+        }
+    }
+}
+
+/// Makes refusals in the form of the log.
+struct Refused {
+    form: Form,
+}
+
+impl Refused {
+    fn system(&self, what: &str, error: &io::Error) -> Refusal {
+        Refusal {
+            message: format!("{what} was refused: {error}"),
+            fix: "see whether a sandbox or a limit forbids it".into(),
+            exit: Exit::System,
+            form: self.form,
+        }
+    }
+
+    fn engine(&self, error: ProbeError) -> Refusal {
+        Refusal { message: error.reason, fix: error.fix, exit: Exit::Unavailable, form: self.form }
+    }
+
+    fn bind(&self, refused: BindError) -> Refusal {
+        let address = refused.address;
+        let (message, fix, exit) = match refused.error.kind() {
+            io::ErrorKind::AddrInUse => (
+                format!("cannot listen on {address}: {}", holder(address)),
+                "stop that process, or listen elsewhere with --bind".to_owned(),
+                Exit::System,
+            ),
+            io::ErrorKind::PermissionDenied => (
+                format!(
+                    "cannot listen on {address}: this user may not use port {}",
+                    address.port()
+                ),
+                "use a port from 1024 on, or give the program CAP_NET_BIND_SERVICE".to_owned(),
+                Exit::Permission,
+            ),
+            io::ErrorKind::AddrNotAvailable => (
+                format!("cannot listen on {address}: this machine does not have that address"),
+                "use 0.0.0.0 for every address, or one that `ip address` shows".to_owned(),
+                Exit::System,
+            ),
+            _ => (refused.to_string(), "listen elsewhere with --bind".to_owned(), Exit::System),
+        };
+        Refusal { message, fix, exit, form: self.form }
+    }
+}
+
+fn holder(address: SocketAddr) -> String {
+    match listener_holder(address) {
+        Some(holder) => format!("the port is taken by pid {} ({})", holder.pid, holder.name),
+        None => "the port is taken by a process of somebody else".into(),
+    }
+}
+
+fn raise_limits(config: &mut Config, notes: &mut Vec<Note>) {
+    let files = memory::raise(Limit::OpenFiles);
+    // Raising to the hard limit can only fail where a sandbox forbids it; what holds then counts.
+    let files = files.unwrap_or_else(|_| memory::current(Limit::OpenFiles));
+    if let Some(files) = files {
+        let fitting =
+            u32::try_from(files.saturating_sub(OWN_DESCRIPTORS).max(1)).unwrap_or(u32::MAX);
+        if config.shard.connections > fitting {
+            notes.push(Note {
+                message: format!(
+                    "the descriptor limit is {files}: connections per shard cut from {} to {fitting}",
+                    config.shard.connections
+                ),
+                fix: "raise the hard limit (ulimit -Hn, LimitNOFILE=)".into(),
+            });
+            config.shard.connections = fitting;
+        }
+    }
+    let locked = memory::raise(Limit::LockedMemory);
+    let locked = locked.unwrap_or_else(|_| memory::current(Limit::LockedMemory));
+    let wanted = LOCKED_BYTES_PER_SHARD * config.shards.len() as u64;
+    if let Some(locked) = locked.filter(|&locked| locked < wanted) {
+        notes.push(Note {
+            message: format!("lockable memory is {} KiB, too little for the shards", locked >> 10),
+            fix: format!(
+                "raise the hard limit to {} KiB (ulimit -Hl, LimitMEMLOCK=)",
+                wanted >> 10
+            ),
+        });
+    }
+}
+
+fn cut_backlog(asked: u32, notes: &mut Vec<Note>) -> u32 {
+    // Where the kernel does not say, it cuts in silence.
+    let Ok(limit) = memory::somaxconn() else { return asked };
+    if asked <= limit {
+        return asked;
+    }
+    notes.push(Note {
+        message: format!("somaxconn is {limit}, backlog cut from {asked}"),
+        fix: format!("sysctl -w net.core.somaxconn={asked}"),
+    });
+    limit
+}
+
+/// Opens for each shard one listener per address.
+fn open_listeners(config: &Config, backlog: u32) -> Result<Vec<Vec<Listener>>, BindError> {
+    let count = u16::try_from(config.shards.len()).expect("a CPU list has at most 1024 CPUs");
+    let mut shards: Vec<Vec<Listener>> = config.shards.iter().map(|_| Vec::new()).collect();
+    for &address in &config.server.listen {
+        let has_v4 = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port();
+        let only_v6 = config.server.listen.iter().any(has_v4);
+        let group = open_group(Group { address, count, backlog, only_v6 })?;
+        for (shard, listener) in shards.iter_mut().zip(group) {
+            shard.push(listener);
+        }
+    }
+    Ok(shards)
+}
+
+/// Probes the engine in a process of its own: a kernel that punishes the attempt, or a library
+/// that panics, then costs nothing.
+fn probe(roles: &Roles<'_>) -> Result<Engine, ProbeError> {
+    let broken = |what: &str, error: &io::Error| ProbeError {
+        reason: format!("the engine cannot be probed: {what}: {error}"),
+        fix: "see whether a sandbox or a limit forbids it".into(),
+    };
+    let (mut reader, mut writer) = io::pipe().map_err(|error| broken("pipe", &error))?;
+    match fork().map_err(|error| broken("fork", &error))? {
+        Fork::Child(forked) => forked.exit_with(|_| {
+            // If the reader is gone, so is everybody who wants to know.
+            let _ = writer.write_all(encode_probe((roles.probe)()).as_bytes());
+            0
+        }),
+        Fork::Parent(pid) => {
+            drop(writer);
+            let mut answer = String::new();
+            let read = reader.read_to_string(&mut answer);
+            read.map_err(|error| broken("read", &error))?;
+            decode_probe(&answer, || ended_how(pid))
+        }
+    }
+}
+
+fn encode_probe(result: Result<Engine, ProbeError>) -> String {
+    match result {
+        Ok(engine) => format!("+{}", engine.name),
+        Err(error) => format!("-{}\n{}", error.reason, error.fix),
+    }
+}
+
+fn decode_probe(answer: &str, ended: impl FnOnce() -> String) -> Result<Engine, ProbeError> {
+    if let Some(name) = answer.strip_prefix('+') {
+        return Ok(Engine { name: name.to_owned() });
+    }
+    let refusal = answer.strip_prefix('-').map(|text| text.split_once('\n').unwrap_or((text, "")));
+    let (reason, fix) = match refusal {
+        Some((reason, fix)) => (reason.to_owned(), fix.to_owned()),
+        None => (
+            format!("io_uring cannot be used here: the attempt ended by {}", ended()),
+            "allow io_uring_setup, io_uring_enter and io_uring_register in the sandbox".into(),
+        ),
+    };
+    Err(ProbeError { reason, fix })
+}
+
+/// Waits for the probing process, whose end of the pipe is closed already, and says how it ended.
+fn ended_how(pid: process::Pid) -> String {
+    let pidfd = PidFd::open(pid).ok();
+    let fds: Vec<_> = pidfd.iter().map(std::os::fd::AsFd::as_fd).collect();
+    // Only the words of a message hang on it.
+    let _ = crate::sys::poll::wait_readable(&fds, Some(std::time::Duration::from_secs(1)));
+    while let Ok(Some((reaped, ended))) = process::reap() {
+        if reaped == pid {
+            return match ended {
+                Ended::Code(code) => format!("exit code {code}"),
+                ended @ Ended::Signal(_) => ended.to_string(),
+            };
+        }
+    }
+    "itself".into()
+}
+
+/// Descriptors that a shard needs for itself: listeners, rings, timers, doorbells.
+const OWN_DESCRIPTORS: u64 = 48;
+const LOCKED_BYTES_PER_SHARD: u64 = 512 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_probe_comes_back() {
+        let engine = Engine { name: "io_uring".into() };
+        assert_eq!(decode_probe(&encode_probe(Ok(engine.clone())), String::new), Ok(engine));
+        let error = ProbeError { reason: "forbidden".into(), fix: "allow it".into() };
+        assert_eq!(decode_probe(&encode_probe(Err(error.clone())), String::new), Err(error));
+        let killed = decode_probe("", || "signal SYS".into()).unwrap_err();
+        assert!(killed.reason.contains("signal SYS"));
+    }
+}

@@ -1,0 +1,3 @@
+//! What can be seen from outside: the log now, counters and pages later.
+
+pub mod log;

@@ -1,0 +1,299 @@
+//! The HTTP/1.1 core under arbitrary bytes: however a stream is split, the same happens, and what
+//! comes out are responses.
+
+use std::fmt;
+
+use corewise::http::h1::{Close, Connection, Event, ResponseHead};
+use corewise::http::{BodyLength, Error, Head, Preamble, ResponseLength, Time};
+use corewise::limits::HttpLimits;
+use http::header::{HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+
+use crate::reader::{self, Asked};
+use crate::rng::Rng;
+
+/// One stream, how it is split, and under which limits it is read.
+pub(crate) struct Case {
+    pub(crate) input: Vec<u8>,
+    /// Ascending offsets.
+    cuts: Vec<usize>,
+    tight: bool,
+}
+
+impl Case {
+    /// Splits in a few places, seldom at every byte.
+    pub(crate) fn draw(input: Vec<u8>, rng: &mut Rng) -> Self {
+        let mut cuts: Vec<usize> = match rng.below(32) {
+            0 => (0..input.len()).collect(),
+            _ => (0..1 + rng.below(4)).map(|_| rng.below(input.len() + 1)).collect(),
+        };
+        cuts.sort_unstable();
+        Self { input, cuts, tight: rng.below(3) == 0 }
+    }
+
+    /// Every single cut, and all of them at once.
+    pub(crate) fn all(input: &[u8]) -> impl Iterator<Item = Self> {
+        let single = (0..input.len()).map(|at| vec![at]);
+        let splits: Vec<_> = single.chain([(0..input.len()).collect()]).collect();
+        splits.into_iter().flat_map(move |cuts| {
+            [false, true].map(|tight| Self { input: input.to_vec(), cuts: cuts.clone(), tight })
+        })
+    }
+
+    fn limits(&self) -> HttpLimits {
+        if !self.tight {
+            return HttpLimits { body_bytes: 4096, ..HttpLimits::default() };
+        }
+        HttpLimits {
+            line_bytes: 48,
+            header_bytes: 160,
+            headers: 5,
+            body_bytes: 24,
+            requests_per_connection: 3,
+            ..HttpLimits::default()
+        }
+    }
+}
+
+impl fmt::Debug for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { input, cuts, tight } = self;
+        write!(f, "tight {tight}, cuts {cuts:?}, input {:?}", input.escape_ascii().to_string())
+    }
+}
+
+/// Checks everything that must hold of a stream.
+pub(crate) fn check(case: &Case) -> Result<(), String> {
+    let limits = case.limits();
+    let whole = Server::run(&case.input, &[], &limits)?;
+    let split = Server::run(&case.input, &case.cuts, &limits)?;
+    if whole.trace != split.trace {
+        return Err(format!(
+            "events differ:\nwhole {}\nsplit {}",
+            whole.trace.escape_ascii(),
+            split.trace.escape_ascii()
+        ));
+    }
+    if whole.output != split.output {
+        return Err(format!(
+            "answers differ:\nwhole {}\nsplit {}",
+            whole.output.escape_ascii(),
+            split.output.escape_ascii()
+        ));
+    }
+    let aborted = whole.closing == Close::Abort;
+    if aborted != (split.closing == Close::Abort) {
+        return Err(format!("{:?} and {:?}", whole.closing, split.closing));
+    }
+    let closed = reader::read(&whole.output, &whole.asked, aborted)
+        .map_err(|error| format!("{error} in {}", whole.output.escape_ascii()))?;
+    if closed && whole.closing == Close::Keep {
+        return Err("the answer says close, but the connection is kept".to_owned());
+    }
+    Ok(())
+}
+
+/// A server whose behaviour depends on the target alone, so that it is the same for every split.
+struct Server<'a> {
+    limits: &'a HttpLimits,
+    preamble: Preamble,
+    connection: Connection,
+    head: Head,
+    /// The body of the current request, as far as it is here.
+    body: Vec<u8>,
+    style: Style,
+    run: Run,
+}
+
+/// What one run leaves behind.
+struct Run {
+    /// All events; data without its borders.
+    trace: Vec<u8>,
+    output: Vec<u8>,
+    asked: Vec<Asked>,
+    closing: Close,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Style {
+    /// The whole body, once it is complete.
+    Echo,
+    /// An answer before the body.
+    Early,
+    /// No body in the answer.
+    Empty,
+    /// A promise that is not kept.
+    Short,
+    /// Chunks while the body arrives, then trailers.
+    Stream,
+}
+
+impl Server<'_> {
+    fn run(input: &[u8], cuts: &[usize], limits: &HttpLimits) -> Result<Run, String> {
+        let mut server = Server {
+            limits,
+            preamble: Preamble::new(0),
+            connection: Connection::new(NOW, limits),
+            head: Head::new(),
+            body: Vec::new(),
+            style: Style::Echo,
+            run: Run {
+                trace: Vec::new(),
+                output: Vec::new(),
+                asked: Vec::new(),
+                closing: Close::Keep,
+            },
+        };
+        let mut start = 0;
+        for end in cuts.iter().copied().chain([input.len()]) {
+            start += server.feed(&input[start..end.max(start)])?;
+        }
+        server.connection.receive_end();
+        server.feed(&input[start..])?;
+        server.run.closing = server.connection.closing();
+        if server.run.closing == Close::Keep {
+            return Err("the connection outlives its input".to_owned());
+        }
+        Ok(server.run)
+    }
+
+    /// Feeds input until it is used up as far as it goes; returns what was consumed.
+    fn feed(&mut self, input: &[u8]) -> Result<usize, String> {
+        let mut start = 0;
+        for _ in 0..2 * input.len() + 8 {
+            let rest = &input[start..];
+            let is_idle = !self.connection.response_open() && !self.connection.request_open();
+            let received = self.connection.receive(rest, &mut self.head, self.limits, NOW);
+            if received.consumed > rest.len() {
+                return Err(format!("consumed {} of {}", received.consumed, rest.len()));
+            }
+            start += received.consumed;
+            match received.event {
+                Event::Blocked => return Err("blocked although all was answered".to_owned()),
+                Event::Closed | Event::NeedInput => return Ok(start),
+                Event::Data(data) => self.data(data)?,
+                Event::End { trailers } => {
+                    self.note(b"end", trailers.unwrap_or(b"-"));
+                    self.end();
+                }
+                Event::Reject(error) => {
+                    self.reject(error, is_idle);
+                }
+                Event::Request(length) => self.request(length)?,
+            }
+        }
+        Err("more events than bytes".to_owned())
+    }
+
+    fn request(&mut self, length: BodyLength) -> Result<(), String> {
+        let head = &self.head;
+        let summary = format!(
+            "{} {} {} {:?} {:?} {:?} {:?} {}",
+            head.method(),
+            head.target(),
+            head.path(),
+            head.query(),
+            head.authority(),
+            head.version(),
+            length,
+            head.expects_continue()
+        );
+        let asked = Asked { head: *head.method() == Method::HEAD };
+        self.run.asked.push(asked);
+        for (name, value) in head.headers() {
+            self.run.trace.extend_from_slice(name.as_bytes());
+            self.run.trace.push(b'=');
+            self.run.trace.extend_from_slice(value);
+            self.run.trace.push(b'|');
+            if head.header(name).is_none() || head.header_values(name).next().is_none() {
+                return Err(format!("{name} is listed but not found"));
+            }
+        }
+        self.note(b"request", summary.as_bytes());
+        self.style = match self.head.path().bytes().last() {
+            Some(b'1') => Style::Early,
+            Some(b'2') => Style::Stream,
+            Some(b'3') => Style::Empty,
+            Some(b'4') => Style::Short,
+            _ => Style::Echo,
+        };
+        self.body.clear();
+        // Whether a 100 is still of use depends on the split, so it is no part of the outcome.
+        self.connection.want_body(NOW, &mut Vec::new());
+        match self.style {
+            Style::Early => self.answer(StatusCode::NOT_FOUND, b"early"),
+            Style::Stream => self.begin(ResponseLength::Unknown),
+            Style::Short => self.begin(ResponseLength::Known(7)),
+            Style::Echo | Style::Empty => {}
+        }
+        if length == BodyLength::None {
+            self.end();
+        }
+        Ok(())
+    }
+
+    fn data(&mut self, data: &[u8]) -> Result<(), String> {
+        if data.is_empty() {
+            return Err("empty data".to_owned());
+        }
+        self.run.trace.extend_from_slice(data);
+        self.body.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        let body = std::mem::take(&mut self.body);
+        let out = &mut self.run.output;
+        match self.style {
+            Style::Early => {}
+            Style::Echo => self.answer(StatusCode::OK, &body),
+            Style::Empty => self.answer(StatusCode::NO_CONTENT, &body),
+            Style::Short => {
+                self.connection.send_body(b"abc", out);
+                self.connection.finish(self.limits, NOW, out);
+            }
+            Style::Stream => {
+                let (first, rest) = body.split_at(body.len() / 2);
+                self.connection.send_body(first, out);
+                if self.connection.begin_data(rest.len() as u64, out) {
+                    out.extend_from_slice(rest);
+                    self.connection.end_data(out);
+                }
+                let trailer = [(HeaderName::from_static("x"), HeaderValue::from_static("y"))];
+                self.connection.finish_with_trailers(&trailer, self.limits, NOW, out);
+            }
+        }
+    }
+
+    fn begin(&mut self, length: ResponseLength) {
+        let head = ResponseHead { status: StatusCode::OK, content_type: None, fields: &[] };
+        let out = &mut self.run.output;
+        self.connection.respond(&head, length, &self.preamble, self.limits, NOW, out);
+    }
+
+    fn answer(&mut self, status: StatusCode, body: &[u8]) {
+        let head = ResponseHead { status, content_type: None, fields: &[] };
+        let out = &mut self.run.output;
+        self.connection.respond_full(&head, body, &self.preamble, self.limits, NOW, out);
+    }
+
+    /// `is_head`: what failed is a head, for which no request was noted.
+    fn reject(&mut self, error: Error, is_head: bool) {
+        self.note(b"reject", error.message().as_bytes());
+        if is_head {
+            self.run.asked.push(Asked { head: self.connection.body_suppressed() });
+        }
+        let out = &mut self.run.output;
+        self.connection.reject(error, &self.preamble, self.limits, NOW, out);
+    }
+
+    fn note(&mut self, what: &[u8], text: &[u8]) {
+        self.run.trace.push(b'\n');
+        self.run.trace.extend_from_slice(what);
+        self.run.trace.push(b' ');
+        self.run.trace.extend_from_slice(text);
+        self.run.trace.push(b'\n');
+    }
+}
+
+const NOW: Time = Time::from_nanos(1);
