@@ -3,6 +3,7 @@
 mod arguments;
 mod bare;
 mod hyper_server;
+mod instructions;
 mod runner;
 mod server;
 
@@ -36,6 +37,8 @@ fn run() -> Result<bool, Box<dyn Error>> {
             runner::run(&settings)
         }
         Some("hyper") => serve_hyper(arguments),
+        Some("instructions") => instructions::run(arguments),
+        Some("instructions-subject") => instructions::run_subject(arguments),
         _ => Err(USAGE.into()),
     }
 }
@@ -70,5 +73,6 @@ fn open(mut arguments: Arguments) -> Result<std::net::TcpListener, Box<dyn Error
 const USAGE: &str = "\
 usage: corewise-bench http [--quick] [--rounds N] [--seconds S] [--columns A,B] [--subjects A,B]
                            [--save] [--strict]   CPU per request of the whole server, by wrk
+       corewise-bench instructions [--update] [--counts FILE]        instruction counts, as in CI
        corewise-bench bare [--cpu N] [--port P] [--ring OPTION,..]   the limit: a bare ring loop
        corewise-bench hyper [--cpu N] [--port P]                     a plain hyper server";

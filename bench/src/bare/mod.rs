@@ -45,7 +45,7 @@ pub(crate) fn run(listener: &TcpListener, options: &Options) -> io::Result<()> {
         connections: Connections::default(),
         answer: Answer::new(),
         spare: Vec::new(),
-        posted: 0,
+        sends: 0,
     };
     server.serve(completions)
 }
@@ -73,7 +73,8 @@ struct Server {
     answer: Answer,
     /// Buffers for answers, the last used first, so that they stay in the cache.
     spare: Vec<Vec<u8>>,
-    posted: usize,
+    /// Sends submitted since the last entry.
+    sends: usize,
 }
 
 impl Server {
@@ -88,7 +89,7 @@ impl Server {
                 Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY)) => {}
                 Err(error) => return Err(error),
             }
-            self.posted = 0;
+            self.sends = 0;
             self.submissions.sync();
             completions.sync();
             self.answer.refresh();
@@ -102,16 +103,16 @@ impl Server {
 
     /// Submits and waits in one call.
     fn enter(&self) -> io::Result<usize> {
+        let wanted = if self.options.past_sends { self.sends + 1 } else { 1 };
         if !self.options.no_iowait {
-            let n = if self.options.past_sends { self.posted + 1 } else { 1 };
-            return self.submitter.submit_and_wait(n);
+            return self.submitter.submit_and_wait(wanted);
         }
         let flags = io_uring::EnterFlags::GETEVENTS | io_uring::EnterFlags::NO_IOWAIT;
         // SAFETY: no argument is passed (None), and the count is what the queue holds.
         unsafe {
             self.submitter.enter::<libc::sigset_t>(
                 self.submissions.len() as u32,
-                1,
+                wanted as u32,
                 flags.bits(),
                 None,
             )
@@ -234,7 +235,7 @@ impl Server {
             .flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
             .build();
         state.operations += 1;
-        self.posted += 1;
+        self.sends += 1;
         if may_link && state.life == Life::Ending && state.waiting.is_empty() {
             // A short or failed send breaks the chain; `closed` then finds the close cancelled.
             self.push_socket(entry.flags(Flags::IO_LINK), Operation::Send, connection);

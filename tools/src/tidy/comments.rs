@@ -33,14 +33,21 @@ fn unpaired(source: &Source, index: usize) -> Option<&'static str> {
         return (!said.iter().any(|word| comment().contains(word)))
             .then_some("SeqCst and fences say which interleaving they exclude");
     }
-    if ORDERINGS.iter().any(|word| uses(word)) {
-        return (!comment().contains("pairs with"))
-            .then_some("one line names the other end: `// Pairs with ...`");
+    for (ordering, other_end) in ORDERINGS {
+        let said = ["pairs with", other_end];
+        if uses(ordering) && !said.iter().any(|word| comment().contains(word)) {
+            return Some("one line names the other end: `// Pairs with ...`");
+        }
     }
     None
 }
 
-const ORDERINGS: &[&str] = &["Ordering::AcqRel", "Ordering::Acquire", "Ordering::Release"];
+/// Each ordering, and a word that only the other end would be called by.
+const ORDERINGS: &[(&str, &str)] = &[
+    ("Ordering::AcqRel", "pairs with"),
+    ("Ordering::Acquire", "release"),
+    ("Ordering::Release", "acquire"),
+];
 const MARKERS: &[&str] = &["TODO", "FIXME", "XXX", "HACK", "WIP"];
 
 #[cfg(test)]
@@ -61,6 +68,8 @@ mod tests {
         check_rule("a.load(Ordering::Acquire); // pairs with c", &[]);
         check_rule("// Pairs with c.\na\n    .load(\n        Ordering::Acquire,\n    );", &[]);
         check_rule("// Pairs with c.\na();\nb.load(Ordering::Acquire);", &["pairing"]);
+        check_rule("// The kernel's acquire load sees it.\na.store(1, Ordering::Release);", &[]);
+        check_rule("// Release.\na.store(1, Ordering::Release);", &["pairing"]);
         check_rule("a.load(Ordering::Relaxed);", &[]);
         check_rule("use core::sync::atomic::Ordering::Acquire;", &[]);
     }

@@ -48,11 +48,9 @@ fn long_functions(source: &Source) -> Vec<(String, usize, usize)> {
                         found.push((name, start + 1, index + 1 - start));
                     }
                 }
-                ';' if open.last().is_none_or(|(_, _, at)| *at < depth) => {
-                    // A declaration without a body; array types inside brackets are short-lived.
-                    if declared.as_ref().is_some_and(|(_, start)| *start == index) {
-                        declared = None;
-                    }
+                // A declaration without a body.
+                ';' if declared.as_ref().is_some_and(|(_, start)| *start == index) => {
+                    declared = None;
                 }
                 _ => {}
             }

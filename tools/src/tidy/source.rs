@@ -164,11 +164,11 @@ fn code(characters: &[char], at: usize, state: &mut State, line: &mut Line) -> u
     if rest[0] == '"' {
         *state = State::String;
     }
-    if rest[0] == '\'' {
-        if let Some(length) = character_literal(rest) {
-            line.code.push_str("' '");
-            return length;
-        }
+    if rest[0] == '\''
+        && let Some(length) = character_literal(rest)
+    {
+        line.code.push_str("' '");
+        return length;
     }
     line.code.push(rest[0]);
     1
