@@ -318,7 +318,10 @@ fn descriptor_limit_of_128_with_300_clients() {
         let cpu = server.cpu_time();
         pause(Duration::from_secs(1));
         let spent = server.cpu_time() - cpu;
-        assert!(spent < Duration::from_millis(300), "{spent:?} of CPU in a second: it spins");
+        assert!(
+            spent < Duration::from_millis(300),
+            "round {round}: {spent:?} of CPU in a second: it spins"
+        );
         // The served ones leave, one after the other, until each of the others has had its turn.
         swarm.bees.retain(|bee| bee.received_bytes == 0);
         let deadline = Instant::now() + 2 * PATIENCE;

@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::sockopt::{set_socket_linger, set_socket_recv_buffer_size};
+use rustix::net::sockopt::set_socket_linger;
 
 use super::response::{Asked, Response, parse, show};
 
@@ -52,18 +52,6 @@ impl Client {
     /// Sends all of `bytes`.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
         self.stream.write_all(bytes).map_err(|error| format!("send failed: {error}"))
-    }
-
-    /// Connects with a receive buffer of a few KiB, so that what is not read stays with the sender.
-    pub(crate) fn connect_narrow(address: SocketAddr) -> Client {
-        let client = Client::connect(address);
-        set_socket_recv_buffer_size(&client.stream, 8 << 10).expect("SO_RCVBUF is settable");
-        client
-    }
-
-    /// Makes the receive buffer large again, to read what was held back in a reasonable time.
-    pub(crate) fn widen(&self) {
-        set_socket_recv_buffer_size(&self.stream, 4 << 20).expect("SO_RCVBUF is settable");
     }
 
     /// Ends our direction: a FIN, as a client does that wants its answer and nothing more.
