@@ -398,8 +398,8 @@ fn slow_heads_cost_no_more() {
         let Peer { connection, head, limits, now, .. } = &mut peer;
         let received = connection.receive(&input[..end], head, limits, *now);
         assert_eq!((received.consumed, received.event), (0, Event::NeedInput));
+        assert!(end % 4096 != 0 || started.elapsed().as_secs() < 10, "at byte {end}");
     }
-    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
     assert_eq!(peer.give(input), "GET / None blocked");
 }
 
