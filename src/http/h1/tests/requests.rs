@@ -436,7 +436,10 @@ proptest! {
 
     /// The same input, split at any byte, yields the same events.
     #[test]
-    fn any_split_is_the_same(stream in streams(), cuts in prop::collection::vec(0usize..400, 0..6)) {
+    fn any_split_is_the_same(
+        stream in streams(),
+        cuts in prop::collection::vec(0usize..400, 0..6),
+    ) {
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (stream.len() + 1)).collect();
         cuts.sort_unstable();
         prop_assert_eq!(run(&stream, []), run(&stream, cuts));
