@@ -1,4 +1,4 @@
-//! Why an exchange was refused: one variant per distinct reason, and the status it is answered with.
+//! Why an exchange was refused: one variant per distinct reason, and the status that answers it.
 
 use std::fmt;
 

@@ -126,12 +126,12 @@ fn field(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// The line in front of the data of a chunk.
+/// The line in front of the data of a chunk, which is not empty: that would end the body.
 pub(super) fn chunk_size(out: &mut Vec<u8>, size: u64) {
     let mut digits = [0; 16];
     let mut at = digits.len();
     let mut rest = size;
-    while rest > 0 || at == digits.len() {
+    while rest > 0 {
         at -= 1;
         digits[at] = b"0123456789abcdef"[(rest & 15) as usize];
         rest >>= 4;

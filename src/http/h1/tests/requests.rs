@@ -398,8 +398,8 @@ fn slow_heads_cost_no_more() {
         let Peer { connection, head, limits, now, .. } = &mut peer;
         let received = connection.receive(&input[..end], head, limits, *now);
         assert_eq!((received.consumed, received.event), (0, Event::NeedInput));
+        assert!(end % 4096 != 0 || started.elapsed().as_secs() < 10, "at byte {end}");
     }
-    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
     assert_eq!(peer.give(input), "GET / None blocked");
 }
 
@@ -436,7 +436,10 @@ proptest! {
 
     /// The same input, split at any byte, yields the same events.
     #[test]
-    fn any_split_is_the_same(stream in streams(), cuts in prop::collection::vec(0usize..400, 0..6)) {
+    fn any_split_is_the_same(
+        stream in streams(),
+        cuts in prop::collection::vec(0usize..400, 0..6),
+    ) {
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (stream.len() + 1)).collect();
         cuts.sort_unstable();
         prop_assert_eq!(run(&stream, []), run(&stream, cuts));
