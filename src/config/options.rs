@@ -220,7 +220,7 @@ pub static OPTIONS: [OptionDef; 21] = [
         name: "body",
         flag: None,
         short_flag: None,
-        kind: Kind::Size { min: 0, max: 1 << 50 },
+        kind: Kind::Size { min: 0, max: 1 << 40 },
         default: "16MiB",
         short: "largest request body",
         long: "A larger one is answered with 413.",

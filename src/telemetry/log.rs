@@ -7,7 +7,7 @@ use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
@@ -188,14 +188,21 @@ impl Fields {
 }
 
 fn json_line(milliseconds: u64, level: Level, stamp: &Stamp, fields: Fields) -> String {
-    let mut object = Map::new();
-    object.insert("time".into(), format!("{}Z", Timestamp(milliseconds)).into());
-    object.insert("level".into(), level_name(level).into());
-    object.insert("message".into(), fields.message.into());
+    let mut all: Vec<(&str, Value)> = vec![
+        ("time", format!("{}Z", Timestamp(milliseconds)).into()),
+        ("level", level_name(level).into()),
+        ("message", fields.message.into()),
+    ];
     for (name, value) in stamp.fields().into_iter().chain(fields.others) {
-        object.insert(name.into(), value);
+        match all.iter_mut().find(|(known, _)| *known == name) {
+            Some(known) => known.1 = value,
+            None => all.push((name, value)),
+        }
     }
-    format!("{}\n", Value::Object(object))
+    // A map would sort them; people read these lines too.
+    let members: Vec<String> =
+        all.iter().map(|(name, value)| format!("{}:{value}", Value::from(*name))).collect();
+    format!("{{{}}}\n", members.join(","))
 }
 
 fn pretty_line(milliseconds: u64, level: Level, stamp: &Stamp, fields: &Fields) -> String {
@@ -315,6 +322,8 @@ mod tests {
         };
         let line = json_line(0, Level::WARN, &stamp(), fields);
         assert_eq!(line.matches('\n').count(), 1);
+        assert!(line.starts_with("{\"time\":\"1970-01-01T00:00:00.000Z\",\"level\":\"warn\","));
+        assert_eq!(line.matches("\"pid\"").count(), 1);
         let object: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(object["message"], "two\nlines");
         assert_eq!(object["level"], "warn");
