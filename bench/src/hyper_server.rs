@@ -43,6 +43,6 @@ async fn answer(_: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallibl
     let fields = response.headers_mut();
     // As long as `corewise`: all subjects send the same number of bytes.
     fields.insert(SERVER, HeaderValue::from_static("hyper1.x"));
-    fields.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     Ok(response)
 }

@@ -43,7 +43,7 @@ fn answer(date: &str, connection: &str) -> Vec<u8> {
     // The server's name is as long as `corewise`, so that both send the same number of bytes.
     format!(
         "HTTP/1.1 200 OK\r\nServer: bareloop\r\nDate: {date}\r\n{connection}\
-         Content-Type: text/plain; charset=utf-8\r\nContent-Length: 13\r\n\r\nHello, World!"
+         Content-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, World!"
     )
     .into_bytes()
 }

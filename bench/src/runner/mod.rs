@@ -56,6 +56,13 @@ struct Sample {
     disturbances: Vec<String>,
 }
 
+impl Sample {
+    /// Which window this was, for people.
+    fn place(&self) -> String {
+        format!("{}, {}, round {}", self.column, self.subject, self.round + 1)
+    }
+}
+
 impl Settings {
     /// Reads the options; `--quick` changes the defaults only.
     pub(crate) fn from_arguments(arguments: &mut Arguments) -> Result<Self, String> {

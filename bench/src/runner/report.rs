@@ -117,17 +117,20 @@ impl Report {
     fn notes(&self) -> String {
         let mut text = String::new();
         for sample in &self.samples {
-            for (what, list) in [("error", &sample.errors), ("disturbed", &sample.disturbances)] {
-                for entry in list {
-                    let _infallible = writeln!(
-                        text,
-                        "{what}: {} {} round {}: {entry}",
-                        sample.column,
-                        sample.subject,
-                        sample.round + 1
-                    );
-                }
+            for error in &sample.errors {
+                let _infallible = writeln!(text, "error: {}: {error}", sample.place());
             }
+        }
+        let disturbed = self.samples.iter().filter(|sample| !sample.disturbances.is_empty());
+        if let Some(first) = disturbed.clone().next() {
+            let _infallible = writeln!(
+                text,
+                "disturbed: {} of {} windows, such as {}: {}; measure again on a machine at rest",
+                disturbed.count(),
+                self.samples.len(),
+                first.place(),
+                first.disturbances.join(", ")
+            );
         }
         let lengths = |name: &str| {
             let of = |sample: &&Sample| sample.subject == name && sample.column.contains("plain");
