@@ -272,9 +272,8 @@ fn feed_carry(conn: &mut Conn, id: ConnId, http: &mut Http, more: &[u8]) {
 /// upload, room in the output. Does what can be done now.
 pub(crate) fn resume(conn: &mut Conn, id: ConnId, http: &mut Http) {
     advance(conn, id, http);
-    if conn.carry.is_some() || conn.receive == Receive::Ended {
-        feed(conn, id, http, &[]);
-    }
+    // Also without bytes: the end of a body that was held back is still to be told.
+    feed(conn, id, http, &[]);
 }
 
 /// The peer has sent its FIN: what it sent before is still answered.
