@@ -457,6 +457,10 @@ impl<T> Future for Guarded<T> {
 /// Body bytes of the request.
 fn take_data(conn: &mut Conn, http: &mut Http, bytes: &[u8]) {
     let Some(exchange) = &mut conn.exchange else { return };
+    if matches!(exchange.stage, Stage::Running { .. }) {
+        // A handler that waits for its client's bytes is not slow; the body has its own deadline.
+        conn.core.begin_handler(http.now, &http.limits);
+    }
     if let Some(upload) = &exchange.upload {
         if upload.push(Bytes::copy_from_slice(bytes)).is_err() {
             // The handler is done with the body: what comes is for nobody.
@@ -485,7 +489,11 @@ fn end_of_body(conn: &mut Conn, id: ConnId, http: &mut Http, trailers: Trailers)
                 .unwrap_or_else(|_| Error::Internal.into_response());
             answer(conn, id, http, response);
         }
-        Stage::Running { .. } | Stage::Streaming(_) => conn.exchange = Some(exchange),
+        Stage::Running { .. } => {
+            conn.core.begin_handler(http.now, &http.limits);
+            conn.exchange = Some(exchange);
+        }
+        Stage::Streaming(_) => conn.exchange = Some(exchange),
     }
 }
 
