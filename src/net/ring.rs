@@ -284,7 +284,7 @@ impl Ring {
     /// Close `socket`, after everything that was asked before.
     pub fn close(&mut self, socket: OwnedFd) {
         let entry = opcode::Close::new(Fd(socket.into_raw_fd()));
-        self.push(entry.build(), Token::new(Kind::Forget, 0, 0));
+        self.push(entry.build().flags(squeue::Flags::SKIP_SUCCESS), FORGET);
     }
 
     /// Whether an enter would produce completions, or some lie there already.
@@ -383,7 +383,7 @@ impl Ring {
 
     fn cancel(&mut self, target: Token) {
         let entry = opcode::AsyncCancel::new(target.0).build();
-        self.push(entry, Token::new(Kind::Forget, 0, 0));
+        self.push(entry.flags(squeue::Flags::SKIP_SUCCESS), FORGET);
     }
 
     fn push(&mut self, entry: squeue::Entry, token: Token) {
@@ -489,6 +489,9 @@ fn enter(
     Ok(())
 }
 
+/// Closes and cancels: nobody waits for their results, and a completion of theirs would end the
+/// wait for somebody else's, so only failures are posted.
+const FORGET: Token = Token::new(Kind::Forget, 0, 0);
 /// IORING_ENTER_GETEVENTS.
 const ENTER_GETEVENTS: u32 = 1;
 /// IORING_ENTER_EXT_ARG.
