@@ -6,7 +6,20 @@ use super::source::{Source, is_word};
 /// Each module, and what it may use besides itself and `limits`. A target `a::b` allows that part
 /// of `a` only; a module `a::b` has what `a` has, and the targets of its own line.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("app", &["cli", "config", "exit", "handler", "router", "shard", "supervisor", "telemetry", "worker"]),
+    (
+        "app",
+        &[
+            "cli",
+            "config",
+            "exit",
+            "handler",
+            "router",
+            "shard",
+            "supervisor",
+            "telemetry",
+            "worker",
+        ],
+    ),
     ("cli", &["config", "exit"]),
     ("config", &["sys"]),
     ("demo", &["app", "executor"]),
