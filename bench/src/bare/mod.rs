@@ -45,7 +45,6 @@ pub(crate) fn run(listener: &TcpListener, options: &Options) -> io::Result<()> {
         connections: Connections::default(),
         answer: Answer::new(),
         spare: Vec::new(),
-        sends: 0,
     };
     server.serve(completions)
 }
@@ -73,8 +72,6 @@ struct Server {
     answer: Answer,
     /// Buffers for answers, the last used first, so that they stay in the cache.
     spare: Vec<Vec<u8>>,
-    /// Sends submitted since the last entry.
-    sends: usize,
 }
 
 impl Server {
@@ -89,7 +86,6 @@ impl Server {
                 Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY)) => {}
                 Err(error) => return Err(error),
             }
-            self.sends = 0;
             self.submissions.sync();
             completions.sync();
             self.answer.refresh();
@@ -103,16 +99,15 @@ impl Server {
 
     /// Submits and waits in one call.
     fn enter(&self) -> io::Result<usize> {
-        let wanted = if self.options.past_sends { self.sends + 1 } else { 1 };
         if !self.options.no_iowait {
-            return self.submitter.submit_and_wait(wanted);
+            return self.submitter.submit_and_wait(1);
         }
         let flags = io_uring::EnterFlags::GETEVENTS | io_uring::EnterFlags::NO_IOWAIT;
         // SAFETY: no argument is passed (None), and the count is what the queue holds.
         unsafe {
             self.submitter.enter::<libc::sigset_t>(
                 self.submissions.len() as u32,
-                wanted as u32,
+                1,
                 flags.bits(),
                 None,
             )
@@ -235,7 +230,6 @@ impl Server {
             .flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
             .build();
         state.operations += 1;
-        self.sends += 1;
         if may_link && state.life == Life::Ending && state.waiting.is_empty() {
             // A short or failed send breaks the chain; `closed` then finds the close cancelled.
             self.push_socket(entry.flags(Flags::IO_LINK), Operation::Send, connection);

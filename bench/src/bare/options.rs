@@ -13,8 +13,6 @@ pub(crate) struct Options {
     pub(super) no_iowait: bool,
     /// No array of indices between the kernel and the submission entries (Linux 6.6).
     pub(super) no_sqarray: bool,
-    /// Wait past the completions of this turn's sends, which the kernel posts while it submits.
-    pub(super) past_sends: bool,
     /// Wait for the cancelled receive's completion before closing.
     pub(super) patient_close: bool,
     /// Enter through a registered index instead of the ring's descriptor (Linux 5.18).
@@ -34,7 +32,6 @@ impl Options {
             "linked-close" => &mut self.linked_close,
             "no-iowait" => &mut self.no_iowait,
             "no-sqarray" => &mut self.no_sqarray,
-            "past-sends" => &mut self.past_sends,
             "patient-close" => &mut self.patient_close,
             "registered-ring" => &mut self.registered_ring,
             _ => return Err(format!("unknown ring option {word:?}")),

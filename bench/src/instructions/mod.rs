@@ -137,11 +137,12 @@ fn judge(committed: Option<u64>, count: u64) -> (bool, String) {
         return (false, "not committed; write it with --update".to_owned());
     };
     let percent = (count as f64 / committed as f64 - 1.0) * 100.0;
-    let passed = percent <= TOLERANCE_PERCENT;
-    let advice = match percent {
-        more if more > TOLERANCE_PERCENT => "; too much",
-        less if less < -TOLERANCE_PERCENT => "; keep the gain with --update",
-        _ => "",
+    // In whole numbers: exactly the tolerance still passes.
+    let passed = count * 100 <= committed * (100 + TOLERANCE_PERCENT);
+    let advice = match passed {
+        false => "; too much",
+        true if percent < -(TOLERANCE_PERCENT as f64) => "; keep the gain with --update",
+        true => "",
     };
     (passed, format!("{percent:+.1} % of {committed}{advice}"))
 }
@@ -166,7 +167,7 @@ fn compiler() -> Result<String, Box<dyn Error>> {
 
 const FILE: &str = "instructions.toml";
 const TOGGLE: &str = "corewise_bench::instructions::measured";
-const TOLERANCE_PERCENT: f64 = 2.0;
+const TOLERANCE_PERCENT: u64 = 2;
 const CALLS_FEW: u32 = 100;
 const CALLS_MANY: u32 = 1_100;
 

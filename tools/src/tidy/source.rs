@@ -23,7 +23,8 @@ impl Source {
     /// Reads `text` as the file `path`.
     pub(super) fn new(path: &str, text: &str) -> Self {
         let mut lines = split(text);
-        let all_test = path.starts_with("tests/") || path.ends_with("/tests.rs");
+        let in_folder = path.starts_with("tests/") || path.contains("/tests/");
+        let all_test = in_folder || path.ends_with("/tests.rs");
         mark_tests(&mut lines, all_test);
         Self { path: path.to_owned(), lines }
     }
@@ -288,6 +289,7 @@ mod tests {
         let marks: Vec<bool> = source.lines.iter().map(|line| line.test).collect();
         assert_eq!(marks, [false, true, true, true, true, false, true, true, false]);
         assert!(Source::new("src/a/tests.rs", "fn a() {}").lines[0].test);
+        assert!(Source::new("src/a/tests/b.rs", "fn a() {}").lines[0].test);
         assert!(Source::new("tests/it/main.rs", "fn a() {}").lines[0].test);
     }
 
