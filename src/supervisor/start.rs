@@ -14,7 +14,7 @@ use crate::sys::descriptors;
 use crate::sys::memory::{self, Limit};
 use crate::sys::process::{self, Ended, PidFd, own_pid};
 use crate::sys::procfs::listener_holder;
-use crate::sys::signal::{Signal, SignalFd};
+use crate::sys::signal::{Signal, SignalFd, ignore};
 use crate::sys::title::{Title, set_short_name};
 use crate::telemetry::log::{Form, Identity, Logger};
 
@@ -61,6 +61,9 @@ pub(super) fn prepare(mut config: Config, roles: &Roles<'_>) -> Result<Prepared,
     let logger = Logger::install(config.log, identity);
     let refused = Refused { form: logger.form() };
     descriptors::fill_standard_streams().map_err(|error| refused.system("/dev/null", &error))?;
+    // Nobody sets an alarm here, so a stray one must not end us. A shard that sets one for itself
+    // gives it its default action back.
+    ignore(Signal::Alarm).map_err(|error| refused.system("ignoring a signal", &error))?;
     // From here on a signal waits until the loop reads it.
     let signals = SignalFd::open(&Signal::READABLE);
     let signals = signals.map_err(|error| refused.system("signalfd", &error))?;

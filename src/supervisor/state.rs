@@ -278,7 +278,7 @@ impl State {
             | Signal::User1
             | Signal::User2
             | Signal::Window => self.report(Report::NotSupported(signal)),
-            Signal::Abort | Signal::Child | Signal::Kill => {}
+            Signal::Abort | Signal::Alarm | Signal::Child | Signal::Kill => {}
         }
     }
 

@@ -13,6 +13,8 @@ use super::descriptors::own;
 pub enum Signal {
     /// ABRT: end with a trace of where it stood.
     Abort,
+    /// ALRM: a time is over.
+    Alarm,
     /// CHLD: a child has changed.
     Child,
     /// HUP: reload.
@@ -57,6 +59,7 @@ impl Signal {
     pub const fn number(self) -> i32 {
         match self {
             Self::Abort => libc::SIGABRT,
+            Self::Alarm => libc::SIGALRM,
             Self::Child => libc::SIGCHLD,
             Self::Hangup => libc::SIGHUP,
             Self::Interrupt => libc::SIGINT,
