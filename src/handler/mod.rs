@@ -18,8 +18,9 @@ pub use response::{Event, EventSender, Html, IntoResponse, Json, Response};
 /// A future of the shard's thread.
 pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
-/// An inline handler after its type was erased.
-pub type InlineFn = dyn Fn(&Request) -> Response;
+/// An inline handler after its type was erased. It writes its response where the caller wants it:
+/// a response is large enough for its moves to show in the cost of a cheap request.
+pub type InlineFn = dyn Fn(&Request, &mut Response);
 /// An async handler after its type was erased.
 pub type TaskFn = dyn Fn(Request) -> LocalFuture<Response>;
 
@@ -50,7 +51,9 @@ where
     R: IntoResponse,
 {
     fn into_handler(self) -> Handler {
-        Handler::Inline(Box::new(move |request| self(request).into_response()))
+        Handler::Inline(Box::new(move |request, response| {
+            *response = self(request).into_response();
+        }))
     }
 }
 

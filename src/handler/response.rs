@@ -53,6 +53,7 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 impl Response {
     /// An answer without a body.
+    #[inline]
     pub fn new(status: StatusCode) -> Self {
         Self { status, content_type: None, fields: Vec::new(), content: Content::Static(b"") }
     }

@@ -148,6 +148,7 @@ impl Head {
     }
 
     /// Begins to fill the head anew.
+    #[inline]
     pub(crate) fn begin(
         &mut self,
         method: &str,
@@ -156,7 +157,10 @@ impl Head {
         parts: Target,
         section: &[u8],
     ) {
-        self.method = Method::from_bytes(method.as_bytes()).expect("a judged method is a token");
+        self.method = match method {
+            "GET" => Method::GET,
+            _ => Method::from_bytes(method.as_bytes()).expect("a judged method is a token"),
+        };
         self.version = version;
         self.target.clear();
         self.target.push_str(target);
@@ -172,6 +176,7 @@ impl Head {
     }
 
     /// Adds a field line.
+    #[inline]
     pub(crate) fn push_field(&mut self, field: Field) {
         self.fields.push(field);
     }

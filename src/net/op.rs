@@ -42,14 +42,16 @@ impl fmt::Debug for ConnId {
 pub(super) enum Kind {
     /// Multishot accept; the index is the listener's.
     Accept = 1,
+    /// The ring's one timeout.
+    Alarm = 2,
     /// A cancellation or a close: nobody waits for its result.
-    Forget = 2,
+    Forget = 3,
     /// Multishot poll; the index is the caller's tag.
-    Poll = 3,
+    Poll = 4,
     /// Multishot receive; index and generation are the connection's.
-    Receive = 4,
+    Receive = 5,
     /// Send; the index is the flight's.
-    Send = 5,
+    Send = 6,
 }
 
 /// A `user_data` value.
@@ -65,10 +67,11 @@ impl Token {
     pub(super) const fn kind(self) -> Option<Kind> {
         match (self.0 >> 56) as u8 {
             1 => Some(Kind::Accept),
-            2 => Some(Kind::Forget),
-            3 => Some(Kind::Poll),
-            4 => Some(Kind::Receive),
-            5 => Some(Kind::Send),
+            2 => Some(Kind::Alarm),
+            3 => Some(Kind::Forget),
+            4 => Some(Kind::Poll),
+            5 => Some(Kind::Receive),
+            6 => Some(Kind::Send),
             _ => None,
         }
     }
@@ -89,7 +92,9 @@ mod tests {
 
     #[test]
     fn a_token_gives_back_what_it_was_made_of() {
-        for kind in [Kind::Accept, Kind::Forget, Kind::Poll, Kind::Receive, Kind::Send] {
+        let kinds =
+            [Kind::Accept, Kind::Alarm, Kind::Forget, Kind::Poll, Kind::Receive, Kind::Send];
+        for kind in kinds {
             let token = Token::new(kind, u32::MAX - 1, 0xABCD_EF12);
             assert_eq!(token.kind(), Some(kind));
             assert_eq!(token.index(), u32::MAX - 1);

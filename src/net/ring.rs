@@ -12,9 +12,8 @@ use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::atomic::{Ordering, fence};
-use std::time::Duration;
 
-use io_uring::types::{Fd, SubmitArgs, Timespec};
+use io_uring::types::{Fd, TimeoutFlags, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use super::buffers::{Buffers, GROUP, Lease};
@@ -36,6 +35,12 @@ pub struct Ring {
     flights: Vec<Option<Box<Output>>>,
     /// Unused entries of `flights`.
     landed: Vec<u32>,
+    /// Whether the eventfd is registered.
+    signals: bool,
+    /// When the one timeout under way ends, in nanoseconds on CLOCK_MONOTONIC.
+    alarm: Option<u64>,
+    /// What the kernel reads of it while it is submitted.
+    alarm_at: Box<Timespec>,
     buffers: Rc<Buffers>,
 }
 
@@ -208,7 +213,16 @@ impl Ring {
         }
         .map_err(step("registering the buffer ring"))?;
         let registered = register_self(io.as_raw_fd());
-        Ok(Self { io, registered, flights: Vec::new(), landed: Vec::new(), buffers })
+        Ok(Self {
+            io,
+            registered,
+            flights: Vec::new(),
+            landed: Vec::new(),
+            signals: false,
+            alarm: None,
+            alarm_at: Box::default(),
+            buffers,
+        })
     }
 
     /// Accept on `listener` until cancelled or out of descriptors.
@@ -303,12 +317,38 @@ impl Ring {
 
     /// Submit what was asked and produce completions, without waiting.
     pub fn submit(&mut self) {
-        self.enter(0, None);
+        self.enter(0);
     }
 
-    /// Submit what was asked and wait for a completion, at most for `timeout`.
-    pub fn wait(&mut self, timeout: Option<Duration>) {
-        self.enter(1, timeout);
+    /// Submit what was asked and wait for a completion, at most until `until` (nanoseconds on
+    /// CLOCK_MONOTONIC).
+    ///
+    /// The time is kept by one timeout operation that stays from wait to wait. A timeout of the
+    /// enter itself would set a timer of the CPU anew for every sleep, which in a virtual machine
+    /// costs an exit to the host.
+    pub fn wait(&mut self, until: Option<u64>) {
+        if let Some(until) = until {
+            self.set_alarm(until);
+        }
+        self.enter(1);
+    }
+
+    /// Have a completion at `until` at the latest; one that comes early does no harm.
+    fn set_alarm(&mut self, until: u64) {
+        if self.alarm.is_some_and(|alarm| alarm <= until) {
+            return;
+        }
+        *self.alarm_at = Timespec::new()
+            .sec(until / NANOS_PER_SECOND)
+            .nsec((until % NANOS_PER_SECOND) as u32);
+        let at = &raw const *self.alarm_at;
+        if self.alarm.is_some() {
+            let entry = opcode::TimeoutUpdate::new(ALARM.0, at).flags(TimeoutFlags::ABS).build();
+            self.push(entry.flags(squeue::Flags::SKIP_SUCCESS), FORGET);
+        } else {
+            self.push(opcode::Timeout::new(at).flags(TimeoutFlags::ABS).build(), ALARM);
+        }
+        self.alarm = Some(until);
     }
 
     /// Copy out what lies in the ring.
@@ -331,27 +371,31 @@ impl Ring {
             Some(Kind::Accept) => resolve_accept(raw, armed),
             Some(Kind::Poll) => Completion::Polled { tag: raw.token.index(), armed },
             Some(Kind::Forget) => Completion::Nothing,
+            Some(Kind::Alarm) => {
+                self.alarm = None;
+                Completion::Nothing
+            }
             None => unreachable!("a completion with a token that was never submitted"),
         }
     }
 
-    /// Have `eventfd` signalled whenever work arrives; off until [`Ring::arm_eventfd`].
+    /// Have `eventfd` signalled when work arrives; false if work is there already, so that nobody
+    /// sleeps. Always the same eventfd.
     ///
     /// # Errors
-    /// When the kernel refuses the registration.
-    pub fn register_eventfd(&mut self, eventfd: BorrowedFd<'_>) -> io::Result<()> {
-        self.io.completion().disable_eventfd();
-        self.io.submitter().register_eventfd(eventfd.as_raw_fd())
-    }
-
-    /// Signal the eventfd from now on; false if work is there already, so that nobody sleeps.
-    pub fn arm_eventfd(&mut self) -> bool {
+    /// When the kernel refuses to register it.
+    pub fn arm_eventfd(&mut self, eventfd: BorrowedFd<'_>) -> io::Result<bool> {
+        if !self.signals {
+            // Only now: signals cost a look at their switch for every completion.
+            self.io.submitter().register_eventfd(eventfd.as_raw_fd())?;
+            self.signals = true;
+        }
         self.io.completion().enable_eventfd();
         // Excludes: we read "no work", the kernel reads "signals off", and both go to sleep. One
         // of the two sees the other. Pairs with the barrier in the kernel between queueing the
-        // task work (setting TASKRUN) and looking at the flag.
+        // task work (setting TASKRUN) and looking at the switch.
         fence(Ordering::SeqCst);
-        !self.is_work_waiting()
+        Ok(!self.is_work_waiting())
     }
 
     /// No more signals: we look at the ring ourselves.
@@ -390,7 +434,9 @@ impl Ring {
         let entry = entry.user_data(token.0);
         loop {
             // SAFETY: what the entry points to lives until its completion: outputs in `flights`,
-            // receive buffers in `buffers`; all other operations carry no pointers. Descriptors
+            // receive buffers in `buffers`; the alarm's time, in a box that is only written
+            // before a push, is read while it is submitted. Other operations carry no pointers.
+            // Descriptors
             // are borrowed from live owners and only closed through this same queue, in order.
             if unsafe { self.io.submission().push(&entry) }.is_ok() {
                 return;
@@ -399,29 +445,18 @@ impl Ring {
         }
     }
 
-    fn enter(&mut self, want: u32, timeout: Option<Duration>) {
+    fn enter(&mut self, want: u32) {
         let submissions = self.io.submission().len() as u32;
-        let mut flags = ENTER_GETEVENTS;
-        let mut ring = self.io.as_raw_fd();
-        if self.registered >= 0 {
-            flags |= ENTER_REGISTERED_RING;
-            ring = self.registered;
-        }
-        let result = match timeout {
-            None => enter(ring, submissions, want, flags, std::ptr::null(), 0),
-            Some(timeout) => {
-                let timeout = Timespec::from(timeout);
-                let args = SubmitArgs::new().timespec(&timeout);
-                let address = (&raw const args).cast::<libc::c_void>();
-                let flags = flags | ENTER_EXT_ARG;
-                enter(ring, submissions, want, flags, address, size_of::<SubmitArgs<'_, '_>>())
-            }
+        let result = if self.registered >= 0 {
+            enter(self.registered, submissions, want, ENTER_GETEVENTS | ENTER_REGISTERED_RING)
+        } else {
+            enter(self.io.as_raw_fd(), submissions, want, ENTER_GETEVENTS)
         };
         match result {
-            // EINTR: a signal or a stop. ETIME: the time is over. EAGAIN, EBUSY: the kernel wants
-            // us to reap first. In all of them what was not submitted stays in the queue and the
-            // turn goes on as if nothing had completed.
-            Ok(()) | Err(libc::EINTR | libc::ETIME | libc::EAGAIN | libc::EBUSY) => {}
+            // EINTR: a signal or a stop. EAGAIN, EBUSY: the kernel wants us to reap first. In all
+            // of them what was not submitted stays in the queue and the turn goes on as if
+            // nothing had completed.
+            Ok(()) | Err(libc::EINTR | libc::EAGAIN | libc::EBUSY) => {}
             Err(errno) => {
                 panic!("io_uring_enter failed: {}", io::Error::from_raw_os_error(errno))
             }
@@ -460,27 +495,12 @@ struct RsrcUpdate {
 
 const _: () = assert!(size_of::<RsrcUpdate>() == 16);
 
-fn enter(
-    ring: i32,
-    submissions: u32,
-    want: u32,
-    flags: u32,
-    argument: *const libc::c_void,
-    argument_bytes: usize,
-) -> Result<(), i32> {
-    // SAFETY: io_uring_enter reads `argument_bytes` bytes at `argument`, which is null or a live
-    // SubmitArgs of the caller (with the timespec it points to). Entries submitted by it were
-    // made by `Ring::push`, which vouches for them.
+fn enter(ring: i32, submissions: u32, want: u32, flags: u32) -> Result<(), i32> {
+    let nothing = std::ptr::null::<libc::c_void>();
+    // SAFETY: without EXT_ARG the last two arguments are an optional signal mask, which is null.
+    // The entries submitted were made by `Ring::push`, which vouches for them.
     let result = unsafe {
-        libc::syscall(
-            libc::SYS_io_uring_enter,
-            ring,
-            submissions,
-            want,
-            flags,
-            argument,
-            argument_bytes,
-        )
+        libc::syscall(libc::SYS_io_uring_enter, ring, submissions, want, flags, nothing, 0usize)
     };
     if result < 0 {
         // SAFETY: errno is thread-local and always readable.
@@ -489,12 +509,12 @@ fn enter(
     Ok(())
 }
 
+const ALARM: Token = Token::new(Kind::Alarm, 0, 0);
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
 /// Closes and cancels: nobody waits for their results, and a completion of theirs would end the
 /// wait for somebody else's, so only failures are posted.
 const FORGET: Token = Token::new(Kind::Forget, 0, 0);
 /// IORING_ENTER_GETEVENTS.
 const ENTER_GETEVENTS: u32 = 1;
-/// IORING_ENTER_EXT_ARG.
-const ENTER_EXT_ARG: u32 = 8;
 /// IORING_ENTER_REGISTERED_RING.
 const ENTER_REGISTERED_RING: u32 = 16;

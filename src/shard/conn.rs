@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use ::http::{HeaderName, HeaderValue};
+use ::http::{HeaderName, HeaderValue, StatusCode};
 use bytes::Bytes;
 
 use super::ready::{ConnNotify, Ready};
@@ -359,16 +359,18 @@ fn begin(conn: &mut Conn, id: ConnId, http: &mut Http, length: BodyLength) {
         }
         Outcome::Options { allow } | Outcome::ServerOptions { allow } => {
             let allow = allow.clone();
-            let response =
+            let mut response =
                 Response::new(::http::StatusCode::NO_CONTENT).with(::http::header::ALLOW, allow);
-            return answer(conn, id, http, response);
+            return answer(conn, id, http, &mut response);
         }
     };
     match (&http.handlers[handler], length) {
         (Handler::Inline(function), BodyLength::None) => {
-            let response = catch_unwind(AssertUnwindSafe(|| function(&http.request)))
-                .unwrap_or_else(|_| Error::Internal.into_response());
-            answer(conn, id, http, response);
+            let mut response = Response::new(StatusCode::OK);
+            if catch_unwind(AssertUnwindSafe(|| function(&http.request, &mut response))).is_err() {
+                response = Error::Internal.into_response();
+            }
+            answer(conn, id, http, &mut response);
         }
         (Handler::Inline(_), BodyLength::Known(_) | BodyLength::Chunked) => {
             let request = std::mem::replace(&mut http.request, Request::new());
@@ -396,13 +398,13 @@ fn start_task(conn: &mut Conn, id: ConnId, http: &mut Http, handler: usize, leng
         sender
     });
     match first_step(function, request) {
-        FirstStep::Answer(response) => {
+        FirstStep::Answer(mut response) => {
             if let Some(upload) = upload {
                 let stage =
                     Stage::Collecting { request: Request::new(), body: Vec::new(), handler };
                 conn.exchange = Some(Box::new(Exchange { notify, upload: Some(upload), stage }));
             }
-            answer(conn, id, http, response);
+            answer(conn, id, http, &mut response);
         }
         FirstStep::Pending(future) => {
             let answer = Rc::new(Answer::new(None));
@@ -485,9 +487,11 @@ fn end_of_body(conn: &mut Conn, id: ConnId, http: &mut Http, trailers: Trailers)
             let (body, handler) = (std::mem::take(body), *handler);
             request.body = Payload::Full(body.into());
             let Handler::Inline(function) = &http.handlers[handler] else { return };
-            let response = catch_unwind(AssertUnwindSafe(|| function(&request)))
-                .unwrap_or_else(|_| Error::Internal.into_response());
-            answer(conn, id, http, response);
+            let mut response = Response::new(StatusCode::OK);
+            if catch_unwind(AssertUnwindSafe(|| function(&request, &mut response))).is_err() {
+                response = Error::Internal.into_response();
+            }
+            answer(conn, id, http, &mut response);
         }
         Stage::Running { .. } => {
             conn.core.begin_handler(http.now, &http.limits);
@@ -519,8 +523,8 @@ fn advance(conn: &mut Conn, id: ConnId, http: &mut Http) {
         Stage::Collecting { .. } => {}
         Stage::Running { answer: slot, .. } => {
             let response = slot.borrow_mut().take();
-            if let Some(response) = response {
-                answer(conn, id, http, response);
+            if let Some(mut response) = response {
+                answer(conn, id, http, &mut response);
             }
         }
         Stage::Streaming(_) => pump(conn, http),
@@ -533,12 +537,12 @@ fn answer_error(conn: &mut Conn, http: &mut Http, error: Error, allow: Option<He
     if let Some(allow) = allow {
         response = response.with(::http::header::ALLOW, allow);
     }
-    answer_whole(conn, http, response);
+    answer_whole(conn, http, &mut response);
 }
 
 /// Send a response.
 #[inline]
-fn answer(conn: &mut Conn, id: ConnId, http: &mut Http, response: Response) {
+fn answer(conn: &mut Conn, id: ConnId, http: &mut Http, response: &mut Response) {
     match response.content {
         Content::Stream(_) => answer_stream(conn, id, http, response),
         Content::Buffer(_) | Content::Bytes(_) | Content::Static(_) => {
@@ -549,7 +553,7 @@ fn answer(conn: &mut Conn, id: ConnId, http: &mut Http, response: Response) {
 
 /// Send a response whose body is here.
 #[inline]
-fn answer_whole(conn: &mut Conn, http: &mut Http, response: Response) {
+fn answer_whole(conn: &mut Conn, http: &mut Http, response: &mut Response) {
     end_stage(conn);
     let output = out(&mut conn.output, http);
     let Http { preamble, limits, now, .. } = http;
@@ -566,13 +570,13 @@ fn answer_whole(conn: &mut Conn, http: &mut Http, response: Response) {
         }
         _ => return answer_large(conn, http, response),
     }
-    if let Content::Buffer(buffer) = response.content {
-        scratch::give(buffer);
+    if let Content::Buffer(buffer) = &mut response.content {
+        scratch::give(std::mem::take(buffer));
     }
 }
 
 /// Send a response whose body is here and too large to copy.
-fn answer_large(conn: &mut Conn, http: &mut Http, mut response: Response) {
+fn answer_large(conn: &mut Conn, http: &mut Http, response: &mut Response) {
     let content = std::mem::replace(&mut response.content, Content::Static(b""));
     let body = match content {
         Content::Buffer(buffer) => Bytes::from(buffer),
@@ -590,7 +594,7 @@ fn answer_large(conn: &mut Conn, http: &mut Http, mut response: Response) {
 }
 
 /// Send the head of a response and start its stream.
-fn answer_stream(conn: &mut Conn, id: ConnId, http: &mut Http, mut response: Response) {
+fn answer_stream(conn: &mut Conn, id: ConnId, http: &mut Http, response: &mut Response) {
     let content = std::mem::replace(&mut response.content, Content::Static(b""));
     let Content::Stream(stream) = content else { return };
     let Stream { body, producer, keep_alive } = *stream;

@@ -139,7 +139,6 @@ async fn drive(setup: Setup) -> Result<End, StartError> {
     ring.poll(control.signals.as_fd(), TAG_SIGNALS);
     ring.poll(control.supervisor.as_fd(), TAG_SUPERVISOR);
     let doorbell = descriptors::bell().map_err(StartError::System)?;
-    ring.register_eventfd(doorbell.as_fd()).map_err(StartError::System)?;
     let bell = Bell::new(doorbell).map_err(StartError::System)?;
     let now = Time::from_nanos(clock::monotonic_ns());
     let preamble = Preamble::new(clock::unix_seconds());

@@ -155,20 +155,20 @@ impl Shard {
                 return;
             }
         }
-        let timeout = self.until_next();
+        let until = self.until_next();
         if !self.watch.is_curious() {
-            return self.ring.wait(timeout);
+            return self.ring.wait(until);
         }
         self.watch.begin(self.http.now);
         let window = self.watch.window();
         if window.is_zero() {
-            self.ring.wait(timeout);
+            self.ring.wait(until);
         } else {
             self.ring.submit();
             if self.watch_ring(window) {
                 self.ring.submit();
             } else {
-                self.ring.wait(timeout);
+                self.ring.wait(until);
             }
         }
         self.watch.end(Time::from_nanos(clock::monotonic_ns()));
@@ -203,7 +203,13 @@ impl Shard {
             return;
         }
         self.last_poll = self.http.now;
-        if self.ring.arm_eventfd() {
+        let armed = self.ring.arm_eventfd(self.bell.fd()).unwrap_or_else(|error| {
+            // Without signals the tasks still get their time, only the network is looked at
+            // again and again.
+            tracing::error!(%error, "the network ring cannot signal");
+            false
+        });
+        if armed {
             let until = self.next_deadline().map(|at| {
                 let now = Time::from_nanos(clock::monotonic_ns());
                 Instant::now() + at.since(now)
@@ -217,12 +223,9 @@ impl Shard {
 
     /// How long to sleep: to the next deadline, and not for long while handlers may have spawned
     /// tasks that nobody knows of yet.
-    fn until_next(&self) -> Option<Duration> {
-        let deadline = self.next_deadline().map(|at| at.since(self.http.now));
-        if !self.unsearched {
-            return deadline;
-        }
-        Some(deadline.map_or(CENSUS_INTERVAL, |deadline| deadline.min(CENSUS_INTERVAL)))
+    fn until_next(&self) -> Option<u64> {
+        let search = self.unsearched.then(|| self.last_census + CENSUS_INTERVAL);
+        [self.next_deadline(), search].into_iter().flatten().min().map(Time::as_nanos)
     }
 
     fn next_deadline(&self) -> Option<Time> {

@@ -70,6 +70,7 @@ impl Connection {
     /// until the event is `NeedInput`, `Blocked`, `Closed` or `Reject`; and again after each
     /// response has ended, also with nothing. Whether to close is for `closing` to say, never for
     /// an event: a response may still be owed.
+    #[inline]
     pub fn receive<'i>(
         &mut self,
         input: &'i [u8],
@@ -166,6 +167,7 @@ impl Connection {
     }
 
     /// A whole response.
+    #[inline]
     pub fn respond_full(
         &mut self,
         head: &ResponseHead<'_>,
@@ -408,6 +410,7 @@ impl Connection {
     }
 
     /// Between two requests: skips empty lines, then a head begins.
+    #[inline(always)]
     fn receive_first<'i>(
         &mut self,
         input: &'i [u8],
@@ -443,6 +446,7 @@ impl Connection {
         }
     }
 
+    #[inline(always)]
     fn receive_head<'i>(
         &mut self,
         input: &'i [u8],
@@ -466,6 +470,7 @@ impl Connection {
         (input.len(), Some(closed_or(self.fail(error, kind))))
     }
 
+    #[inline(always)]
     fn begin_request<'i>(
         &mut self,
         input: &'i [u8],
