@@ -25,6 +25,19 @@ pub struct Head {
     host: Option<u16>,
     body_length: BodyLength,
     expects_continue: bool,
+    /// What the section was found to mean, until the head is filled with another.
+    known: Option<Known>,
+}
+
+/// The judgement of a header section that need not be made again for the same bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    /// The judgement depends on it.
+    pub(crate) version: Version,
+    /// And on this limit.
+    pub(crate) body_bytes_max: u64,
+    /// Whether the connection may be kept.
+    pub(crate) persists: bool,
 }
 
 /// The HTTP version of a request, as far as it matters to us.
@@ -68,6 +81,7 @@ impl Head {
             host: None,
             body_length: BodyLength::None,
             expects_continue: false,
+            known: None,
         }
     }
 
@@ -157,6 +171,22 @@ impl Head {
         parts: Target,
         section: &[u8],
     ) {
+        self.known = None;
+        self.begin_again(method, version, target, parts);
+        self.section.clear();
+        self.section.extend_from_slice(section);
+        self.fields.clear();
+    }
+
+    /// Fills in another request line; the header section stays as it is.
+    #[inline]
+    pub(crate) fn begin_again(
+        &mut self,
+        method: &str,
+        version: Version,
+        target: &str,
+        parts: Target,
+    ) {
         self.method = match method {
             "GET" => Method::GET,
             _ => Method::from_bytes(method.as_bytes()).expect("a judged method is a token"),
@@ -165,9 +195,18 @@ impl Head {
         self.target.clear();
         self.target.push_str(target);
         self.parts = parts;
-        self.section.clear();
-        self.section.extend_from_slice(section);
-        self.fields.clear();
+    }
+
+    /// The judgement of the section, if it is that of a complete head under these bounds.
+    #[inline]
+    pub(crate) fn known(&self, section_bytes_max: usize, fields_max: usize) -> Option<Known> {
+        let fits = self.section.len() <= section_bytes_max && self.fields.len() <= fields_max;
+        self.known.filter(|_| fits)
+    }
+
+    /// The header section, without the empty line at its end.
+    pub(crate) fn section(&self) -> &[u8] {
+        &self.section
     }
 
     /// Makes room for the field lines of one head.
@@ -182,7 +221,8 @@ impl Head {
     }
 
     /// Completes the head.
-    pub(crate) fn complete(&mut self, verdict: Verdict) {
+    pub(crate) fn complete(&mut self, verdict: Verdict, known: Known) {
+        self.known = Some(known);
         self.host = verdict.host;
         self.body_length = verdict.body_length;
         self.expects_continue = verdict.expects_continue;

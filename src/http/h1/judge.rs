@@ -165,6 +165,32 @@ fn strip_cr(line: &[u8]) -> Result<&[u8], Error> {
 }
 
 impl<'i> RequestLine<'i> {
+    /// A line as nearly all are, with its CR; none if anything is unusual about it.
+    #[inline]
+    pub(super) fn parse_usual(line: &'i [u8]) -> Option<Self> {
+        let (line, version) = match line {
+            [line @ .., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor, b'\r'] => {
+                let version = match minor {
+                    b'0' => Version::Http10,
+                    b'1' => Version::Http11,
+                    _ => return None,
+                };
+                (line, version)
+            }
+            _ => return None,
+        };
+        let (method, target) = match line {
+            [b'G', b'E', b'T', b' ', target @ ..] => ("GET", target),
+            _ => {
+                let end = memchr(b' ', line)?;
+                (parse_method(&line[..end]).ok()?, &line[end + 1..])
+            }
+        };
+        let parts = Target::parse(method.as_bytes(), target).ok()?;
+        let target = str::from_utf8(target).ok()?;
+        Some(Self { method, target, version, parts })
+    }
+
     /// RFC 9112 3: method, target and version, with exactly one space between them.
     pub(super) fn parse(line: &'i [u8]) -> Result<Self, Error> {
         let mut parts = line.split(|&byte| byte == b' ');
