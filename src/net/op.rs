@@ -40,7 +40,7 @@ impl fmt::Debug for ConnId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Kind {
-    /// Multishot accept; the index is the listener's.
+    /// Multishot poll of a listener; the index is the listener's.
     Accept = 1,
     /// The ring's one timeout.
     Alarm = 2,

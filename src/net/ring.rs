@@ -9,7 +9,7 @@
 
 use std::io;
 use std::num::NonZeroU32;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::atomic::{Ordering, fence};
 
@@ -131,17 +131,15 @@ pub struct Raw {
 
 /// Something has happened.
 pub enum Completion {
-    /// A connection came in on listener `listener`; `armed`: more will.
-    Accepted {
+    /// Connections wait at a listener; `armed`: it is still watched.
+    Acceptable {
         /// Which listener.
         listener: u32,
-        /// The connection.
-        socket: OwnedFd,
-        /// Whether the accept goes on.
+        /// Whether it is still watched.
         armed: bool,
     },
-    /// The accept on `listener` ended.
-    AcceptEnded {
+    /// The watch over a listener ended without a word about connections.
+    WatchEnded {
         /// Which listener.
         listener: u32,
         /// Why.
@@ -225,14 +223,20 @@ impl Ring {
         })
     }
 
-    /// Accept on `listener` until cancelled or out of descriptors.
-    pub fn accept(&mut self, listener: BorrowedFd<'_>, index: u32) {
-        let entry = opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).flags(libc::SOCK_CLOEXEC);
+    /// Tell whenever connections wait at `listener`, until cancelled.
+    ///
+    /// They are then to be accepted one by one. A multishot accept would be cheaper by a call per
+    /// connection, but it goes on accepting while a killed process is being taken apart: of 40
+    /// clients that connected right after a kill -9 up to 20 were accepted by the dead and reset,
+    /// while their successor was already there. Those that are not accepted wait for it.
+    pub fn watch_listener(&mut self, listener: BorrowedFd<'_>, index: u32) {
+        let entry =
+            opcode::PollAdd::new(Fd(listener.as_raw_fd()), libc::POLLIN as u32).multi(true);
         self.push(entry.build(), Token::new(Kind::Accept, index, 0));
     }
 
-    /// End the accept on listener `index`; completions that are on their way still come.
-    pub fn cancel_accept(&mut self, index: u32) {
+    /// End the watch over listener `index`. It holds the socket open until its end is reported.
+    pub fn unwatch_listener(&mut self, index: u32) {
         self.cancel(Token::new(Kind::Accept, index, 0));
     }
 
@@ -467,11 +471,9 @@ impl Ring {
 fn resolve_accept(raw: Raw, armed: bool) -> Completion {
     let listener = raw.token.index();
     if raw.result < 0 {
-        return Completion::AcceptEnded { listener, error: Errno(-raw.result) };
+        return Completion::WatchEnded { listener, error: Errno(-raw.result) };
     }
-    // SAFETY: a successful accept completion hands us a new descriptor that nobody else owns.
-    let socket = unsafe { OwnedFd::from_raw_fd(raw.result) };
-    Completion::Accepted { listener, socket, armed }
+    Completion::Acceptable { listener, armed }
 }
 
 /// Register the ring with itself, which spares the kernel a descriptor look-up per enter. A

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::turn::{Accept, Shard};
+use super::turn::{Shard, Watched};
 use crate::http::Time;
 use crate::net::listener::Listener;
 use crate::sys::socket;
@@ -106,11 +106,11 @@ impl Shard {
         }
     }
 
-    /// Close the listeners whose accept has ended, after taking what is in their queues if
+    /// Close the listeners that are watched no more, after taking what is in their queues if
     /// nobody else will.
     fn close_listeners(&mut self, heir: Heir) {
         for index in 0..self.listeners.len() {
-            if self.listeners[index].accept != Accept::Stopped {
+            if self.listeners[index].watched != Watched::No {
                 continue;
             }
             if let Some(listener) = self.listeners[index].socket.take()

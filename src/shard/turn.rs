@@ -20,6 +20,7 @@ use crate::net::ring::Raw;
 use crate::net::{Completion, ConnId, Errno, Lease, Output, Ring};
 use crate::sys::clock;
 use crate::sys::page::SharedPage;
+use crate::sys::socket::accept_one;
 
 /// One shard at work.
 pub(crate) struct Shard {
@@ -49,6 +50,8 @@ pub(crate) struct Shard {
     last_poll: Time,
     /// When a starved accept is tried again although nothing was closed.
     retry_accept: Option<Time>,
+    /// Whether the log was told that accepting pauses.
+    starved: bool,
     /// Completions of this turn.
     raws: Vec<Raw>,
     /// Connections to be settled at the end of the turn.
@@ -60,20 +63,21 @@ pub(crate) struct Shard {
     due: Vec<u32>,
 }
 
-/// A listener and its accept.
+/// A listener and the watch over it.
 pub(crate) struct Listening {
     pub(super) socket: Option<Listener>,
-    pub(super) accept: Accept,
+    pub(super) watched: Watched,
+    /// Whether connections wait that were not accepted yet.
+    pending: bool,
 }
 
-/// The accept of a listener.
+/// The ring's watch over a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Accept {
-    Armed,
+pub(crate) enum Watched {
+    No,
     /// Cancelled; its end has not come yet.
     Stopping,
-    /// Not armed: too many connections or too few descriptors, or the shard is leaving.
-    Stopped,
+    Yes,
 }
 
 /// What the shard was built from.
@@ -92,7 +96,12 @@ impl Shard {
     pub(super) fn new(parts: Parts) -> Self {
         let Parts { ring, http, listeners, life, watch, bell, page, connections_max } = parts;
         let now = http.now;
-        let listening = |socket| Listening { socket: Some(socket), accept: Accept::Stopped };
+        let listening = |socket| Listening {
+            socket: Some(socket),
+            watched: Watched::No,
+            // Whoever had the socket before may have left some.
+            pending: true,
+        };
         Self {
             ring,
             conns: Slab::new(),
@@ -112,6 +121,7 @@ impl Shard {
             unsearched: true,
             last_poll: now,
             retry_accept: None,
+            starved: false,
             raws: Vec::new(),
             dirty: Vec::new(),
             flushed: Vec::new(),
@@ -131,7 +141,7 @@ impl Shard {
         self.note_stalls();
         self.expire();
         let closed = self.live();
-        self.accept_again();
+        self.accept();
         self.settle_all();
         if let Some(page) = &self.page {
             page.words().end_turn();
@@ -144,7 +154,7 @@ impl Shard {
         if executor::has_company() {
             return self.rest_in_company().await;
         }
-        if !self.ready.is_empty() {
+        if !self.ready.is_empty() || self.can_accept() {
             return self.ring.submit();
         }
         if self.unsearched && self.http.now.since(self.last_census) >= CENSUS_INTERVAL {
@@ -195,7 +205,7 @@ impl Shard {
     async fn rest_in_company(&mut self) {
         self.ring.submit();
         executor::census().await;
-        if !self.ready.is_empty() || self.ring.is_work_waiting() {
+        if !self.ready.is_empty() || self.can_accept() || self.ring.is_work_waiting() {
             if self.http.now.since(self.last_poll) >= POLL_INTERVAL {
                 self.last_poll = self.http.now;
                 executor::poll_io().await;
@@ -231,7 +241,8 @@ impl Shard {
     fn next_deadline(&self) -> Option<Time> {
         let now = self.http.now;
         let wheel = self.wheel.next(now).map(|after| now + after);
-        [wheel, self.life.next_deadline(), self.retry_accept].into_iter().flatten().min()
+        let accept = self.retry_accept.filter(|_| self.conns.len() < self.connections_max);
+        [wheel, self.life.next_deadline(), accept].into_iter().flatten().min()
     }
 
     fn look_at_clock(&mut self) {
@@ -251,11 +262,9 @@ impl Shard {
             match self.ring.resolve(raw) {
                 Completion::Received { conn, lease, armed } => self.received(conn, &lease, armed),
                 Completion::Sent { conn, output, result } => self.sent(conn, output, result),
-                Completion::Accepted { listener, socket, armed } => {
-                    self.accepted(listener, socket, armed);
-                }
+                Completion::Acceptable { listener, armed } => self.acceptable(listener, armed),
                 Completion::ReceiveEnded { conn, error } => self.receive_ended(conn, error),
-                Completion::AcceptEnded { listener, error } => self.accept_ended(listener, error),
+                Completion::WatchEnded { listener, error } => self.watch_ended(listener, error),
                 Completion::Polled { .. } => self.polled = true,
                 Completion::Nothing => {}
             }
@@ -312,13 +321,19 @@ impl Shard {
         self.flushed.push(id);
     }
 
-    fn accepted(&mut self, listener: u32, socket: OwnedFd, armed: bool) {
+    fn acceptable(&mut self, listener: u32, armed: bool) {
+        let listening = &mut self.listeners[listener as usize];
+        listening.pending = true;
         if !armed {
-            self.listeners[listener as usize].accept = Accept::Stopped;
+            listening.watched = Watched::No;
         }
-        self.admit(socket);
-        if armed && self.conns.len() >= self.connections_max {
-            self.stop_accepting();
+    }
+
+    fn watch_ended(&mut self, listener: u32, error: Errno) {
+        self.listeners[listener as usize].watched = Watched::No;
+        if error != Errno::CANCELED {
+            tracing::warn!(%error, "a listener could not be watched");
+            self.retry_accept = Some(self.http.now + ACCEPT_RETRY);
         }
     }
 
@@ -335,39 +350,69 @@ impl Shard {
         }
     }
 
-    fn accept_ended(&mut self, listener: u32, error: Errno) {
-        self.listeners[listener as usize].accept = Accept::Stopped;
-        if error.is_shortage() {
-            // Descriptors are lacking. Closing a connection of ours frees one and tries again;
-            // if none is ours, or another process took it, time does.
-            tracing::warn!(%error, "accepting pauses until a descriptor is free");
-            self.retry_accept = Some(self.http.now + ACCEPT_RETRY);
-        }
-    }
-
-    /// Cancel the accepts of all listeners.
+    /// Watch no listener any more.
     pub(super) fn stop_accepting(&mut self) {
         for (index, listening) in self.listeners.iter_mut().enumerate() {
-            if listening.accept == Accept::Armed {
-                listening.accept = Accept::Stopping;
-                self.ring.cancel_accept(index as u32);
+            if listening.watched == Watched::Yes {
+                listening.watched = Watched::Stopping;
+                self.ring.unwatch_listener(index as u32);
             }
         }
     }
 
-    /// Arm accepts that stopped and need not stay so.
-    fn accept_again(&mut self) {
-        if self.retry_accept.is_some_and(|at| self.http.now < at) {
-            return;
-        }
-        self.retry_accept = None;
-        if !self.life.is_serving() || self.conns.len() >= self.connections_max {
+    /// Whether connections wait that can be accepted now.
+    fn can_accept(&self) -> bool {
+        self.life.is_serving()
+            && self.conns.len() < self.connections_max
+            && self.retry_accept.is_none_or(|at| self.http.now >= at)
+            && self.listeners.iter().any(|listening| listening.pending)
+    }
+
+    /// Accept what waits, a bounded number in a turn, and see that the listeners are watched.
+    fn accept(&mut self) {
+        if !self.life.is_serving() {
             return;
         }
         for (index, listening) in self.listeners.iter_mut().enumerate() {
-            if let (Accept::Stopped, Some(socket)) = (listening.accept, &listening.socket) {
-                listening.accept = Accept::Armed;
-                self.ring.accept(socket.as_fd(), index as u32);
+            if let (Watched::No, Some(socket)) = (listening.watched, &listening.socket) {
+                listening.watched = Watched::Yes;
+                self.ring.watch_listener(socket.as_fd(), index as u32);
+            }
+        }
+        for index in 0..self.listeners.len() {
+            for _ in 0..ACCEPTS_PER_TURN {
+                if !self.can_accept() || !self.accept_from(index) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Accept one connection of listener `index`; false if none waits or none can be had.
+    fn accept_from(&mut self, index: usize) -> bool {
+        let listening = &mut self.listeners[index];
+        let Some(listener) = listening.socket.as_ref().filter(|_| listening.pending) else {
+            return false;
+        };
+        match accept_one(listener) {
+            Ok(Some(socket)) => {
+                self.retry_accept = None;
+                self.starved = false;
+                self.admit(socket);
+                true
+            }
+            Ok(None) => {
+                listening.pending = false;
+                false
+            }
+            Err(error) => {
+                // Descriptors or memory are lacking. Closing a connection of ours frees one and
+                // tries again; if none is ours, or another process took it, time does.
+                self.retry_accept = Some(self.http.now + ACCEPT_RETRY);
+                if !std::mem::replace(&mut self.starved, true) {
+                    tracing::warn!(%error, "accepting pauses until there is room again");
+                }
+                false
             }
         }
     }
@@ -567,6 +612,8 @@ fn touch(conn: &mut Conn, id: ConnId, dirty: &mut Vec<ConnId>) {
 const CENSUS_INTERVAL: Duration = Duration::from_millis(1);
 /// How often glommio looks at its rings while the shard is busy and other tasks live.
 const POLL_INTERVAL: Duration = Duration::from_micros(200);
+/// Connections accepted from one listener in a turn.
+const ACCEPTS_PER_TURN: u32 = 64;
 /// How long a starved accept waits if no connection of ours is closed.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Looks at the ring between two looks at the clock: about a microsecond.
