@@ -239,8 +239,9 @@ impl Bell {
             Some(rung) => rung,
             None => self.rung.insert(listen(self.eventfd.try_clone()?)),
         };
-        let mut timer = until
-            .map(|until| glommio::timer::Timer::new(until.saturating_duration_since(Instant::now())));
+        let mut timer = until.map(|until| {
+            glommio::timer::Timer::new(until.saturating_duration_since(Instant::now()))
+        });
         std::future::poll_fn(|cx| {
             if ready(cx) || rung.rang.take() {
                 return Poll::Ready(());

@@ -185,7 +185,10 @@ pub fn channel(capacity_bytes: usize) -> (Sender, Body) {
         writers: 1,
         length: None,
     }));
-    (Sender { channel: Rc::clone(&channel) }, Body { front: Bytes::new(), inner: Inner::Channel(channel) })
+    (
+        Sender { channel: Rc::clone(&channel) },
+        Body { front: Bytes::new(), inner: Inner::Channel(channel) },
+    )
 }
 
 /// The writing end of a streamed body. Clones write to the same body; it ends when the last one

@@ -229,8 +229,7 @@ impl Ring {
     /// clients that connected right after a kill -9 up to 20 were accepted by the dead and reset,
     /// while their successor was already there. Those that are not accepted wait for it.
     pub fn watch_listener(&mut self, listener: BorrowedFd<'_>, index: u32) {
-        let entry =
-            opcode::PollAdd::new(Fd(listener.as_raw_fd()), libc::POLLIN as u32).multi(true);
+        let entry = opcode::PollAdd::new(Fd(listener.as_raw_fd()), libc::POLLIN as u32).multi(true);
         self.push(entry.build(), Token::new(Kind::Accept, index, 0));
     }
 
@@ -341,9 +340,8 @@ impl Ring {
         if self.alarm.is_some_and(|alarm| alarm <= until) {
             return;
         }
-        *self.alarm_at = Timespec::new()
-            .sec(until / NANOS_PER_SECOND)
-            .nsec((until % NANOS_PER_SECOND) as u32);
+        *self.alarm_at =
+            Timespec::new().sec(until / NANOS_PER_SECOND).nsec((until % NANOS_PER_SECOND) as u32);
         let at = &raw const *self.alarm_at;
         if self.alarm.is_some() {
             let entry = opcode::TimeoutUpdate::new(ALARM.0, at).flags(TimeoutFlags::ABS).build();

@@ -453,7 +453,8 @@ fn first_step(function: &TaskFn, request: Request) -> FirstStep {
 
 /// A pending handler as a task: leaves the response where the connection finds it.
 async fn run_handler(future: LocalFuture<Response>, answer: Rc<Answer>, notify: Rc<ConnNotify>) {
-    let response = Guarded::new(future).await.unwrap_or_else(|Panicked| Error::Internal.into_response());
+    let response =
+        Guarded::new(future).await.unwrap_or_else(|Panicked| Error::Internal.into_response());
     *answer.borrow_mut() = Some(response);
     notify.notify();
 }

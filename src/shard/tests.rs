@@ -574,9 +574,9 @@ fn a_half_closed_client_of_a_large_answer_gets_all_of_it_and_an_end() {
         Response::bytes(vec![b'z'; 300_000])
     }
     let shard = Running::start(HttpLimits::default(), Idle::Adaptive, || {
-        Routes::new().get("/large", task(large)).get("/inline", |_: &Request| {
-            Response::bytes(vec![b'z'; 300_000])
-        })
+        Routes::new()
+            .get("/large", task(large))
+            .get("/inline", |_: &Request| Response::bytes(vec![b'z'; 300_000]))
     });
     for path in ["/large", "/inline"] {
         let mut stream = shard.connect();
@@ -687,8 +687,7 @@ fn a_second_drain_shortens_the_grace() {
 #[test]
 fn a_large_head_may_come_in_pieces() {
     let limits = HttpLimits { header_bytes: 200 << 10, ..HttpLimits::default() };
-    let shard =
-        Running::start(limits, Idle::Sleep, || Routes::new().get("/hello", hello));
+    let shard = Running::start(limits, Idle::Sleep, || Routes::new().get("/hello", hello));
     let mut stream = shard.connect();
     let mut head = b"GET /hello HTTP/1.1\r\nHost: t\r\n".to_vec();
     for n in 0..90 {
