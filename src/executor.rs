@@ -37,7 +37,7 @@ thread_local! {
     /// Polls of those tasks and of the driver.
     static POLLS: Cell<u64> = const { Cell::new(0) };
     /// Whom to tell that a task runs.
-    static BUSY: RefCell<Option<Rc<dyn Fn(bool)>>> = const { RefCell::new(None) };
+    static BUSY: RefCell<Option<BusyReport>> = const { RefCell::new(None) };
     /// Whether a task that was spawned elsewhere has ever run.
     static STRANGERS: Cell<bool> = const { Cell::new(false) };
 }
@@ -165,9 +165,12 @@ impl<T> Drop for Polled<T> {
     }
 }
 
+/// Told with true when a task begins to run, with false when it pauses.
+pub type BusyReport = Rc<dyn Fn(bool)>;
+
 /// Have `report` told when a task begins to run and when it pauses, so that one which never does
 /// can be found from outside.
-pub fn report_busy(report: Rc<dyn Fn(bool)>) {
+pub fn report_busy(report: BusyReport) {
     BUSY.set(Some(report));
 }
 

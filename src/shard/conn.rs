@@ -43,11 +43,15 @@ pub(crate) struct Http {
     pub(crate) ready: Rc<Ready>,
     /// The request of the turn; inline handlers borrow it, others take it away.
     request: Request,
-    /// Outputs without an owner.
+    /// Outputs without an owner, boxed as their owners keep them.
+    #[expect(clippy::vec_box, reason = "they move to connections and back as they are")]
     outputs: Vec<Box<Output>>,
     /// Buffers without an owner, for input that waits.
-    carries: Vec<Box<Vec<u8>>>,
+    carries: Vec<Carry>,
 }
+
+/// Input that waits. Boxed: a connection without any is to cost one word.
+type Carry = Box<Vec<u8>>;
 
 /// Spare outputs and carries that are kept.
 const SPARE_MAX: usize = 256;
@@ -83,7 +87,7 @@ impl Http {
         }
     }
 
-    fn recycle_carry(&mut self, mut carry: Box<Vec<u8>>) {
+    fn recycle_carry(&mut self, mut carry: Carry) {
         if self.carries.len() < SPARE_MAX && carry.capacity() <= OUTPUT_BYTES_HIGH {
             carry.clear();
             self.carries.push(carry);
@@ -103,7 +107,7 @@ pub(crate) struct Conn {
     /// Whether it stands in the turn's list.
     pub(crate) dirty: bool,
     /// Bytes that arrived and could not be consumed yet.
-    carry: Option<Box<Vec<u8>>>,
+    carry: Option<Carry>,
     /// What is to be sent next.
     output: Option<Box<Output>>,
     exchange: Option<Box<Exchange>>,
@@ -138,6 +142,7 @@ impl Drop for Exchange {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "an exchange is boxed as a whole")]
 enum Stage {
     /// The body of an inline handler's request is arriving.
     Collecting { request: Request, body: Vec<u8>, handler: usize },

@@ -241,11 +241,11 @@ mod tests {
         let now = Time::from_nanos(8 * TICK + 5);
         let wait = wheel.next(now).unwrap();
         let at = 8 * TICK + 5 + wait.as_nanos() as u64;
-        assert!(at >= 50 * TICK && at <= 52 * TICK);
+        assert!((50 * TICK..=52 * TICK).contains(&at));
         assert_eq!(expire(&mut wheel, &mut table, at), [2]);
         let wait = wheel.next(Time::from_nanos(at)).unwrap();
         let at = at + wait.as_nanos() as u64;
-        assert!(at >= 5000 * TICK && at <= 5002 * TICK);
+        assert!((5000 * TICK..=5002 * TICK).contains(&at));
         assert_eq!(expire(&mut wheel, &mut table, at), [1]);
     }
 
