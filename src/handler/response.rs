@@ -45,6 +45,8 @@ pub(crate) struct Stream {
     pub(crate) body: Body,
     /// The future that fills it; `None` if somebody else does.
     pub(crate) producer: Option<LocalFuture<Result<(), Gone>>>,
+    /// Whether trailer fields at the end of `body` are meant for the client.
+    pub(crate) trailers: bool,
     /// Sent when nothing else was for that long.
     pub(crate) keep_alive: Option<(Duration, &'static [u8])>,
 }
@@ -119,17 +121,18 @@ impl Response {
     {
         let (sender, body) = body::channel(STREAM_CAPACITY_BYTES);
         let producer: LocalFuture<_> = Box::pin(producer(sender));
-        let stream = Stream { body, producer: Some(producer), keep_alive: None };
+        let stream = Stream { body, producer: Some(producer), trailers: true, keep_alive: None };
         Self::of(HeaderValue::from_static(content_type), Content::Stream(Box::new(stream)))
     }
 
     /// 200 with a body that somebody else fills: a request's own, or the end of a
-    /// [`body::channel`].
+    /// [`body::channel`]. Its trailer fields are dropped: those of a request are not the
+    /// response's (RFC 9110 6.5.1).
     pub fn relay(mut body: Body) -> Self {
         if let Some(bytes) = body.whole() {
             return Self::bytes(bytes);
         }
-        let stream = Stream { body, producer: None, keep_alive: None };
+        let stream = Stream { body, producer: None, trailers: false, keep_alive: None };
         Self::of(
             HeaderValue::from_static("application/octet-stream"),
             Content::Stream(Box::new(stream)),

@@ -160,6 +160,8 @@ struct Streaming {
     _producer: Option<Task>,
     /// Whether the producer panicked.
     failed: Rc<Cell<bool>>,
+    /// Whether trailer fields at the end of the body are the client's.
+    trailers: bool,
     keep_alive: Option<KeepAlive>,
 }
 
@@ -637,7 +639,7 @@ fn answer_large(conn: &mut Conn, http: &mut Http, response: &mut Response) {
 fn answer_stream(conn: &mut Conn, id: ConnId, http: &mut Http, response: &mut Response) {
     let content = std::mem::replace(&mut response.content, Content::Static(b""));
     let Content::Stream(stream) = content else { return };
-    let Stream { body, producer, keep_alive } = *stream;
+    let Stream { body, producer, trailers, keep_alive } = *stream;
     let length = body.length().map_or(ResponseLength::Unknown, ResponseLength::Known);
     if let Some(Exchange { upload: Some(upload), .. }) = conn.exchange.as_deref()
         && !upload.is_gone()
@@ -662,8 +664,13 @@ fn answer_stream(conn: &mut Conn, id: ConnId, http: &mut Http, response: &mut Re
         producer.map(|future| executor::spawn(run_producer(future, Rc::clone(&failed), notify)));
     let keep_alive =
         keep_alive.map(|(interval, text)| KeepAlive { interval, text, next: http.now + interval });
-    exchange.stage =
-        Stage::Streaming(Box::new(Streaming { body, _producer: producer, failed, keep_alive }));
+    exchange.stage = Stage::Streaming(Box::new(Streaming {
+        body,
+        _producer: producer,
+        failed,
+        trailers,
+        keep_alive,
+    }));
     conn.exchange = Some(exchange);
     pump(conn, http);
 }
@@ -708,6 +715,7 @@ fn pump(conn: &mut Conn, http: &mut Http) {
                 return conn.core.abort();
             }
             Next::End(trailers) => {
+                let trailers = if streaming.trailers { trailers } else { Trailers::new() };
                 end_stage(conn);
                 let output = out(&mut conn.output, http);
                 let (limits, now) = (&http.limits, http.now);
