@@ -20,6 +20,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use process::{Child, Nursery};
+use restart::{BACKOFF_FIRST, GIVE_UP_TRIES, GIVE_UP_WINDOW};
 use start::Prepared;
 use state::{Action, ChildId, Report, State, Timings};
 
@@ -343,7 +344,9 @@ impl<'a> Supervisor<'a> {
                 line!(error, child, "shard cannot go on", reason = text);
             }
             Report::ForceEnded(id) => line!(warn, id, "shard did not leave in time and is ended"),
-            Report::GivingUp => tracing::error!("no shard became ready: giving up"),
+            Report::GivingUp(id) => {
+                line!(error, id, "shard never became ready: giving up", tries = GIVE_UP_TRIES);
+            }
             Report::Gone { child, ended: Ended::Code(0) } => line!(info, child, "shard left"),
             Report::Gone { child, ended } => line!(warn, child, "shard left badly", %ended),
             Report::NotSupported(signal) => tracing::warn!(%signal, "signal not supported yet"),
@@ -396,11 +399,23 @@ fn timings(config: &Config) -> Timings {
 }
 
 const FIRST_GENERATION: u32 = 1;
-const BOOT_MAX: Duration = Duration::from_secs(30);
+/// Far longer than any boot, and short enough that boots which hang lead to giving up.
+const BOOT_MAX: Duration = Duration::from_secs(10);
 /// A client whose handshake was under way needs a round trip; loopback and LANs take far less.
 const SETTLE: Duration = Duration::from_millis(2);
 const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
 const KILL_AFTER: Duration = Duration::from_secs(1);
+/// Tries that hang until they are killed, with their pauses, fit the window in which deaths count.
+const _: () = {
+    let mut time = Duration::ZERO;
+    let (mut pause, mut tries) = (BACKOFF_FIRST, 0);
+    while tries < GIVE_UP_TRIES {
+        time = time.saturating_add(BOOT_MAX).saturating_add(KILL_AFTER).saturating_add(pause);
+        pause = pause.saturating_mul(2);
+        tries += 1;
+    }
+    assert!(time.as_nanos() < GIVE_UP_WINDOW.as_nanos());
+};
 const LOOK_MIN: Duration = Duration::from_millis(25);
 const LOOK_MAX: Duration = Duration::from_secs(1);
 /// A wait that ends so much later than asked for means that the supervisor was stopped.
