@@ -37,11 +37,14 @@ fn main() -> ExitCode {
 }
 
 type Story = fn();
-const STORIES: [(&str, Story); 21] = [
+const STORIES: [(&str, Story); 24] = [
     ("serves_and_stops", serves_and_stops),
     ("children_own_only_their_own_things", children_own_only_their_own_things),
     ("a_taken_port_names_its_holder", a_taken_port_names_its_holder),
     ("a_missing_engine_is_69", a_missing_engine_is_69),
+    ("threads_are_refused_with_71", threads_are_refused),
+    ("an_ignored_chld_hurts_nobody", an_ignored_chld_hurts_nobody),
+    ("a_child_that_cannot_be_watched_is_ended", a_child_that_cannot_be_watched_is_ended),
     ("never_ready_is_75", never_ready_is_75),
     ("a_final_reason_is_passed_on", a_final_reason_is_passed_on),
     ("a_panic_at_boot_ends_the_child_alone", a_panic_at_boot_ends_the_child_alone),
@@ -71,7 +74,13 @@ struct Server {
 impl Server {
     /// Starts one and waits for its ready line, or for its end.
     fn start(mode: &str, flags: &[&str]) -> Self {
-        let mut child = Command::new(env::current_exe().unwrap())
+        let mut command = Command::new(env::current_exe().unwrap());
+        Self::start_by(&mut command, mode, flags)
+    }
+
+    /// The same through a program that executes its arguments.
+    fn start_by(command: &mut Command, mode: &str, flags: &[&str]) -> Self {
+        let mut child = command
             .args(["serve", mode, "--bind", "127.0.0.1:0", "--log-format", "pretty"])
             .args(flags)
             .stdin(Stdio::null())
@@ -241,6 +250,33 @@ fn a_missing_engine_is_69() {
         assert_eq!(code, Some(69), "{mode}: {stderr}");
         assert!(stderr.contains(part) && stderr.contains("fix: "), "{mode}: {stderr}");
     }
+}
+
+fn threads_are_refused() {
+    let (code, stderr) = Server::start("has-threads", &[]).end();
+    assert_eq!(code, Some(71), "{stderr}");
+    assert!(stderr.contains("this process has 2 threads"), "{stderr}");
+    assert!(!stderr.contains("engine") && stderr.contains("fix: "), "{stderr}");
+}
+
+fn an_ignored_chld_hurts_nobody() {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' CHLD; exec \"$@\"", "sh"]).arg(env::current_exe().unwrap());
+    let server = Server::start_by(&mut shell, "good", &["--shards", "1"]);
+    let [first] = server.shards()[..] else { panic!("one shard") };
+    signal(first, "KILL");
+    wait_until("a successor", || server.shards().len() == 1 && !is_alive(first));
+    server.signal("TERM");
+    let (code, stderr) = server.end();
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("signal KILL"), "{stderr}");
+}
+
+fn a_child_that_cannot_be_watched_is_ended() {
+    let (code, stderr) = Server::start("cannot-be-watched", &["--shards", "1"]).end();
+    assert_eq!(code, Some(75), "{stderr}");
+    assert_eq!(stderr.matches("shard cannot be started").count(), 5, "{stderr}");
+    assert!(!stderr.contains(shard::STRAY), "{stderr}");
 }
 
 fn never_ready_is_75() {
