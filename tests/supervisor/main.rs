@@ -12,10 +12,13 @@ use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::panic::catch_unwind;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use corewise::sys::signal::{Signal, ignore};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().collect();
@@ -74,12 +77,11 @@ struct Server {
 impl Server {
     /// Starts one and waits for its ready line, or for its end.
     fn start(mode: &str, flags: &[&str]) -> Self {
-        let mut command = Command::new(env::current_exe().unwrap());
-        Self::start_by(&mut command, mode, flags)
+        Self::start_by(Command::new(env::current_exe().unwrap()), mode, flags)
     }
 
-    /// The same through a program that executes its arguments.
-    fn start_by(command: &mut Command, mode: &str, flags: &[&str]) -> Self {
+    /// The same with a command that was prepared.
+    fn start_by(mut command: Command, mode: &str, flags: &[&str]) -> Self {
         let mut child = command
             .args(["serve", mode, "--bind", "127.0.0.1:0", "--log-format", "pretty"])
             .args(flags)
@@ -260,9 +262,11 @@ fn threads_are_refused() {
 }
 
 fn an_ignored_chld_hurts_nobody() {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "trap '' CHLD; exec \"$@\"", "sh"]).arg(env::current_exe().unwrap());
-    let server = Server::start_by(&mut shell, "good", &["--shards", "1"]);
+    let mut command = Command::new(env::current_exe().unwrap());
+    // SAFETY: signal(2) with SIG_IGN, which allocates nothing and takes no lock, is all that runs
+    // between fork and exec.
+    unsafe { command.pre_exec(|| ignore(Signal::Child)) };
+    let server = Server::start_by(command, "good", &["--shards", "1"]);
     let [first] = server.shards()[..] else { panic!("one shard") };
     signal(first, "KILL");
     wait_until("a successor", || server.shards().len() == 1 && !is_alive(first));
