@@ -27,6 +27,8 @@ pub(super) struct Child {
     pub(super) pidfd: PidFd,
     /// Our end of its channel.
     pub(super) channel: Channel,
+    /// False once nothing can come from there any more.
+    pub(super) is_heard: bool,
     /// What it writes, we read.
     pub(super) page: SharedPage,
 }
@@ -177,7 +179,7 @@ impl Nursery<'_> {
 /// Takes what is needed to watch a process that was just forked.
 fn adopt(id: ChildId, pid: Pid, channel: Channel, page: SharedPage) -> io::Result<Child> {
     page.keep_from_children()?;
-    Ok(Child { id, pid, pidfd: PidFd::open(pid)?, channel, page })
+    Ok(Child { id, pid, pidfd: PidFd::open(pid)?, channel, is_heard: true, page })
 }
 
 /// Ends a process that cannot be watched: it would take clients and nobody could stop it.

@@ -96,6 +96,11 @@ pub enum Action {
 pub enum Report {
     /// A child did not become ready in time.
     BootTimeout(ChildId),
+    /// A stop does not wait any longer for what these many shards still do.
+    CutOff {
+        /// How many.
+        shards: usize,
+    },
     /// A child died though nobody had asked it to leave.
     Died {
         /// Which.
@@ -567,6 +572,11 @@ impl State {
                     ended.push(child.id);
                 }
             }
+        }
+        // The stop stays a clean one for whoever waits for the exit code: none of the others says
+        // what happened, and a service manager would take one for a failure.
+        if !ended.is_empty() {
+            self.report(Report::CutOff { shards: ended.len() });
         }
         for id in ended {
             self.report(Report::ForceEnded(id));

@@ -334,16 +334,19 @@ fn a_second_term_changes_nothing() {
 
 #[test]
 fn what_does_not_leave_is_aborted_after_grace_and_force_then_killed() {
-    let mut world = World::serving(1);
+    let mut world = World::serving(2);
     world.signal(Signal::Terminate);
     world.pass(2 * MS + 35 * SECOND - MS);
+    world.die(id(1, 1), LEFT);
     assert!(world.signalled.is_empty());
+    assert!(!world.has(&Report::CutOff { shards: 1 }));
     world.pass(MS);
     assert_eq!(world.signalled, [(id(0, 1), Signal::Abort)]);
     world.pass(SECOND);
     assert_eq!(world.signalled.last(), Some(&(id(0, 1), Signal::Kill)));
     world.die(id(0, 1), KILLED);
     assert_eq!(world.exit, Some(Exit::Clean));
+    assert!(world.has(&Report::CutOff { shards: 1 }), "only what was cut counts");
 }
 
 #[test]
@@ -354,6 +357,7 @@ fn int_is_term_with_a_short_grace() {
     assert_eq!(world.told(id(0, 1)), drain(5));
     world.drain_all();
     assert_eq!(world.exit, Some(Exit::Clean));
+    assert!(!world.reports.iter().any(|report| matches!(report, Report::CutOff { .. })));
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn main() -> ExitCode {
 }
 
 type Story = fn();
-const STORIES: [(&str, Story); 24] = [
+const STORIES: [(&str, Story); 25] = [
     ("serves_and_stops", serves_and_stops),
     ("children_own_only_their_own_things", children_own_only_their_own_things),
     ("a_taken_port_names_its_holder", a_taken_port_names_its_holder),
@@ -64,6 +64,7 @@ const STORIES: [(&str, Story); 24] = [
     ("a_shard_that_gets_term_has_a_successor", a_shard_that_gets_term_has_a_successor),
     ("orphans_are_reaped", orphans_are_reaped),
     ("term_to_everybody_loses_no_client", term_to_everybody_loses_no_client),
+    ("a_closed_channel_keeps_nobody_busy", a_closed_channel_keeps_nobody_busy),
     ("nobody_has_to_listen", nobody_has_to_listen),
 ];
 
@@ -412,6 +413,7 @@ fn force_ends_what_does_not_leave() {
         let (code, stderr) = server.end();
         assert_eq!(code, Some(0), "{stderr}");
         assert!(stderr.contains("is ended"), "{stderr}");
+        assert!(stderr.contains(&format!("at work  shards={}", shards.len())), "{stderr}");
         let expected = if mode == "never-leaves" { "signal ABRT" } else { "signal KILL" };
         assert_eq!(stderr.matches(expected).count(), shards.len(), "{stderr}");
     }
@@ -494,6 +496,23 @@ fn orphans_are_reaped() {
     };
     wait_until("only the shard is left", || server.shards().len() == 1 && zombies() == 0);
     server.signal("TERM");
+    assert_eq!(server.end().0, Some(0));
+}
+
+fn a_closed_channel_keeps_nobody_busy() {
+    let server = Server::start("closes-channel", &["--shards", "1"]);
+    // User and system time, in ticks of 10 ms.
+    let busy = || -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", server.pid())).unwrap();
+        let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    };
+    ask(server.address()).unwrap();
+    let before = busy();
+    thread::sleep(Duration::from_secs(1));
+    let spent = busy() - before;
+    assert!(spent < 10, "{spent} ticks in a second");
+    server.signal("QUIT");
     assert_eq!(server.end().0, Some(0));
 }
 

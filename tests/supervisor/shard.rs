@@ -9,7 +9,7 @@ use corewise::Exit;
 use corewise::config::options::{Id, OPTIONS};
 use corewise::config::{Machine, Sources};
 use corewise::supervisor::{self, Engine, ProbeError, Roles, ShardStart};
-use corewise::sys::channel::{FromChild, Received, ToChild};
+use corewise::sys::channel::{self, FromChild, Received, ToChild};
 use corewise::sys::poll::wait_readable;
 use corewise::sys::process::{Fork, fork, own_pid, parent_pid};
 use corewise::sys::signal::{Signal, ignore};
@@ -121,6 +121,12 @@ fn run(mode: &str, mut start: ShardStart<'_>) -> Exit {
         _ => {}
     }
     start.channel.send(&FromChild::Ready).unwrap();
+    let _other_end = (mode == "closes-channel").then(|| {
+        let (unheard, other_end) = channel::pair().unwrap();
+        start.channel = unheard;
+        // Held as long as this shard lives, or it would find its new channel closed and spin.
+        other_end
+    });
     if mode == "stalls" && start.incarnation == 1 {
         start.page.words().begin_turn();
         loop {
