@@ -30,7 +30,11 @@ fn render(settings: &Settings, config: &Config) -> String {
         text += &format!("{:<24} = {value:<24} # {origin}\n", def.name);
     }
     let cpus: Vec<usize> = config.shards.iter().filter_map(|shard| shard.cpu).collect();
-    text += &format!("\n{} shards on CPUs {}\n", config.shards.len(), cpu_list(&cpus));
+    let (shards, noun) = match config.shards.len() {
+        1 => ("1 shard".to_owned(), "CPU"),
+        count => (format!("{count} shards"), "CPUs"),
+    };
+    text += &format!("\n{shards} on {noun} {}\n", cpu_list(&cpus));
     text
 }
 
@@ -57,6 +61,9 @@ mod tests {
         assert!(has("keep-alive = 3s # env COREWISE_LIMITS__KEEP_ALIVE"), "{text}");
         assert!(has("shards = 1 # --shards"), "{text}");
         assert!(has("level = info # default"), "{text}");
-        assert!(has("1 shards on CPUs 0"), "{text}");
+        assert!(has("1 shard on CPU 0"), "{text}");
+        let config = Sources::default().resolve(&machine).unwrap();
+        let text = render(&Settings::gather(&Sources::default()).0, &config);
+        assert!(text.ends_with("\n2 shards on CPUs 0-1\n"), "{text}");
     }
 }

@@ -81,3 +81,5 @@ pub(super) const TOO_MANY_SHARDS: &str = "E0201";
 pub(super) const CPU_UNUSABLE: &str = "E0202";
 /// The same address twice.
 pub(super) const ADDRESS_TWICE: &str = "E0203";
+/// Two addresses of which one contains the other.
+pub(super) const ADDRESSES_OVERLAP: &str = "E0204";

@@ -370,7 +370,9 @@ pub static OPTIONS: [OptionDef; 21] = [
         kind: Kind::Choice(&["error", "warn", "info", "debug", "trace"]),
         default: "info",
         short: "least important kind of line that is logged",
-        long: "info is the life of processes, debug that of connections, trace every operation.",
+        long: "info is the life of processes, debug that of connections, trace every operation. \
+               The variable may also be written COREWISE_LOG_LEVEL; COREWISE_LOG__LEVEL wins if \
+               both are set.",
         cost: "debug and trace slow requests down",
         change: Change::Reload,
     },

@@ -5,7 +5,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::fault::{ADDRESS_TWICE, CPU_UNUSABLE, Fault, Faults, TOO_MANY_SHARDS};
+use super::fault::{
+    ADDRESS_TWICE, ADDRESSES_OVERLAP, CPU_UNUSABLE, Fault, Faults, TOO_MANY_SHARDS,
+};
 use super::options::Id;
 use super::settings::Settings;
 use super::value::{CpuWish, cpu_list};
@@ -242,16 +244,34 @@ fn shards_fault(settings: &Settings, code: &'static str, message: String, fix: S
 fn check_addresses(settings: &Settings, faults: &mut Faults) {
     let addresses = settings.addresses(Id::ServerListen);
     for (index, address) in addresses.iter().enumerate() {
-        if address.port() != 0 && addresses[..index].contains(address) {
-            faults.0.push(Fault {
-                code: ADDRESS_TWICE,
-                key: Id::ServerListen.def().key(),
-                origin: settings.get(Id::ServerListen).origin.clone(),
-                message: format!("{address} is named twice"),
-                fix: "name each address once".into(),
-            });
+        let before = &addresses[..index];
+        if address.port() == 0 {
+            // Each gets a port of its own.
+        } else if before.contains(address) {
+            let message = format!("{address} is named twice");
+            faults.0.push(listen_fault(settings, ADDRESS_TWICE, message, "name each address once"));
+        } else if let Some(other) = before.iter().find(|&&other| overlap(other, *address)) {
+            let message = format!("{other} and {address} overlap: one contains the other");
+            let fix = "name the wider one alone, or give them different ports";
+            faults.0.push(listen_fault(settings, ADDRESSES_OVERLAP, message, fix));
         }
     }
+}
+
+/// True when the system cannot tell to which of two different addresses a client came.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let (ip, other_ip) = (one.ip().to_canonical(), other.ip().to_canonical());
+    // An IPv6 wildcard leaves IPv4 alone beside an IPv4 address of the same port, but not beside
+    // one that is written as IPv6.
+    let same_family = one.is_ipv4() == other.is_ipv4() || ip.is_ipv4() == other_ip.is_ipv4();
+    let is_wider = ip.is_unspecified() || other_ip.is_unspecified();
+    let is_mapped = one.is_ipv4() != other.is_ipv4() && ip == other_ip;
+    one.port() == other.port() && (is_mapped || (same_family && is_wider))
+}
+
+fn listen_fault(settings: &Settings, code: &'static str, message: String, fix: &str) -> Fault {
+    let origin = settings.get(Id::ServerListen).origin.clone();
+    Fault { code, key: Id::ServerListen.def().key(), origin, message, fix: fix.into() }
 }
 
 fn idle(word: &str) -> Idle {

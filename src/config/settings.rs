@@ -101,7 +101,10 @@ impl Settings {
         let mut settings = Self::defaults();
         let mut faults = Faults::default();
         settings.apply_file(sources, &mut faults);
-        for (name, value) in &sources.environment {
+        // The short name is weaker than the full one, in whatever order the system has them.
+        let (short, full): (Vec<_>, Vec<_>) =
+            sources.environment.iter().partition(|(name, _)| name == SHORT_LOG_LEVEL);
+        for (name, value) in short.into_iter().chain(full) {
             settings.apply_variable(name, value, &mut faults);
         }
         for (id, text) in &sources.flags {
@@ -142,7 +145,7 @@ impl Settings {
 
     fn apply_variable(&mut self, name: &str, text: &str, faults: &mut Faults) {
         let origin = Origin::Environment(name.to_owned());
-        if name == "COREWISE_LOG_LEVEL" {
+        if name == SHORT_LOG_LEVEL {
             return self.apply(Id::LogLevel, text, origin, faults);
         }
         // Names without a table are for others, such as tools around us.
@@ -237,4 +240,5 @@ fn file_to_read(sources: &Sources) -> Option<PathBuf> {
     named.or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()))
 }
 
+const SHORT_LOG_LEVEL: &str = "COREWISE_LOG_LEVEL";
 const DEFAULT_FILE: &str = "corewise.toml";

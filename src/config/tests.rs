@@ -141,6 +141,7 @@ fn faults_name_the_place_and_a_fix() {
     check_fault("[limits]\nbody = \"x\"", "E0105", "2:8", "limits.body: `x` is not a size", "MiB");
     check_fault("[limits]\nkeep-alive = 30", "E0105", "2:14", "not a span of time", "30s");
     check_fault("[limits]\nheaders = 300", "E0105", "2:11", "out of bounds (1 to 256)", "256");
+    check_fault("[limits]\nbody-rate = \"0B/s\"", "E0105", "2:13", "out of bounds (1B/s", "240");
     check_fault("[limits]\nheaders = -1", "E0105", "2:11", "not a whole number", "256");
     check_fault("[log]\nlevel = \"loud\"", "E0105", "2:9", "`loud`", "error, warn, info");
     check_fault("[server]\nlisten = [\"a\"]", "E0105", "2:10", "no port", "127.0.0.1:8000");
@@ -181,6 +182,44 @@ fn an_address_twice_is_a_fault_but_port_0_is_not() {
     let text = "[server]\nlisten = [\"127.0.0.1:80\", \"127.0.0.1:80\"]";
     check_fault(text, "E0203", "2:10", "127.0.0.1:80 is named twice", "once");
     resolve("[server]\nlisten = [\"127.0.0.1:0\", \"127.0.0.1:0\"]").unwrap();
+}
+
+#[test]
+fn addresses_that_overlap_are_named_both() {
+    for (one, other) in [
+        ("0.0.0.0:8000", "127.0.0.1:8000"),
+        ("127.0.0.1:8000", "0.0.0.0:8000"),
+        ("[::]:8000", "[::1]:8000"),
+        ("[::]:8000", "[::ffff:127.0.0.1]:8000"),
+        ("127.0.0.1:8000", "[::ffff:127.0.0.1]:8000"),
+        ("0.0.0.0:8000", "[::ffff:127.0.0.1]:8000"),
+    ] {
+        let text = format!("[server]\nlisten = [\"{one}\", \"{other}\"]");
+        check_fault(&text, "E0204", "2:10", &format!("{one} and {other} overlap"), "ports");
+    }
+    for fitting in [
+        r#"["0.0.0.0:8000", "127.0.0.1:8001"]"#,
+        r#"["0.0.0.0:0", "127.0.0.1:0"]"#,
+        // The IPv6 one then leaves IPv4 alone.
+        r#"["0.0.0.0:8000", "[::]:8000"]"#,
+        r#"["127.0.0.1:8000", "[::]:8000"]"#,
+        r#"["127.0.0.1:8000", "[::1]:8000"]"#,
+    ] {
+        resolve(&format!("[server]\nlisten = {fitting}")).unwrap();
+    }
+    let flags = vec![(Id::ServerListen, "0.0.0.0:8000,127.0.0.1:8000".to_owned())];
+    let faults = Sources { flags, ..Sources::default() }.resolve(&machine()).unwrap_err();
+    assert!(!faults.only_flags(), "78 and not 2: each of them can be read");
+}
+
+#[test]
+fn the_full_name_of_the_log_level_wins() {
+    let short = ("COREWISE_LOG_LEVEL".to_owned(), "error".to_owned());
+    let full = ("COREWISE_LOG__LEVEL".to_owned(), "debug".to_owned());
+    for environment in [vec![short.clone(), full.clone()], vec![full, short]] {
+        let config = Sources { environment, ..Sources::default() }.resolve(&machine()).unwrap();
+        assert_eq!(config.log.level, LogLevel::Debug);
+    }
 }
 
 #[test]

@@ -20,6 +20,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use process::{Child, Nursery};
+use restart::{BACKOFF_FIRST, GIVE_UP_TRIES, GIVE_UP_WINDOW};
 use start::Prepared;
 use state::{Action, ChildId, Report, State, Timings};
 
@@ -199,21 +200,22 @@ impl<'a> Supervisor<'a> {
     fn wait(&mut self) {
         let before = Instant::now();
         let timeout = self.timeout(before);
+        let heard = self.children.iter().filter(|child| child.is_heard);
         let mut fds = vec![self.signals.as_fd()];
-        for child in &self.children {
-            fds.push(child.pidfd.as_fd());
-            fds.push(child.channel.as_fd());
-        }
+        fds.extend(self.children.iter().map(|child| child.pidfd.as_fd()));
+        // A channel that is closed would be readable until its child is gone.
+        fds.extend(heard.map(|child| child.channel.as_fd()));
         // Poll fails only without memory; then the deadlines still have to be kept.
         let ready = wait_readable(&fds, Some(timeout)).unwrap_or_default();
+        let mut ready = ready.into_iter().skip(1 + self.children.len());
         let late = before.elapsed().saturating_sub(timeout);
         if late > SUSPENDED_AFTER {
             self.events.push_back(Event::Suspended(late));
         }
         // Signals first: one that goes to all of us is seen before what it makes children say.
         self.collect_signals();
-        for (index, child) in self.children.iter().enumerate() {
-            if ready.get(2 + 2 * index).is_none_or(|&ready| ready) {
+        for child in self.children.iter_mut().filter(|child| child.is_heard) {
+            if ready.next().unwrap_or(true) {
                 collect_messages(child, &mut self.events);
             }
         }
@@ -250,9 +252,9 @@ impl<'a> Supervisor<'a> {
                 tracing::debug!(orphan = pid.get(), %ended, "orphan reaped");
                 continue;
             };
-            let child = self.children.swap_remove(index);
+            let mut child = self.children.swap_remove(index);
             // Its last words come before its death.
-            collect_messages(&child, &mut self.events);
+            collect_messages(&mut child, &mut self.events);
             self.reaped.push((child.id, pid));
             self.events.push_back(Event::Exit(child.id, ended));
         }
@@ -342,8 +344,13 @@ impl<'a> Supervisor<'a> {
             Report::Failed { child, text } => {
                 line!(error, child, "shard cannot go on", reason = text);
             }
+            Report::CutOff { shards } => {
+                tracing::warn!(shards, "the time to finish is over: shards are ended at work");
+            }
             Report::ForceEnded(id) => line!(warn, id, "shard did not leave in time and is ended"),
-            Report::GivingUp => tracing::error!("no shard became ready: giving up"),
+            Report::GivingUp(id) => {
+                line!(error, id, "shard never became ready: giving up", tries = GIVE_UP_TRIES);
+            }
             Report::Gone { child, ended: Ended::Code(0) } => line!(info, child, "shard left"),
             Report::Gone { child, ended } => line!(warn, child, "shard left badly", %ended),
             Report::NotSupported(signal) => tracing::warn!(%signal, "signal not supported yet"),
@@ -366,21 +373,23 @@ impl<'a> Supervisor<'a> {
     }
 }
 
-/// Takes every message that a child has sent.
-fn collect_messages(child: &Child, events: &mut VecDeque<Event>) {
+/// Takes every message that a child has sent, and notes when no more can come.
+fn collect_messages(child: &mut Child, events: &mut VecDeque<Event>) {
     loop {
         match child.channel.receive::<FromChild>() {
             Ok(Received::Message(message)) => events.push_back(Event::Message(child.id, message)),
             Ok(Received::Malformed) => {
                 tracing::error!(shard = child.id.shard, "a message of a shard makes no sense");
             }
-            Ok(Received::Closed | Received::Nothing) => return,
+            Ok(Received::Nothing) => return,
+            Ok(Received::Closed) => break,
             Err(error) => {
                 tracing::error!(shard = child.id.shard, %error, "the channel of a shard broke");
-                return;
+                break;
             }
         }
     }
+    child.is_heard = false;
 }
 
 fn timings(config: &Config) -> Timings {
@@ -396,11 +405,23 @@ fn timings(config: &Config) -> Timings {
 }
 
 const FIRST_GENERATION: u32 = 1;
-const BOOT_MAX: Duration = Duration::from_secs(30);
+/// Far longer than any boot, and short enough that boots which hang lead to giving up.
+const BOOT_MAX: Duration = Duration::from_secs(10);
 /// A client whose handshake was under way needs a round trip; loopback and LANs take far less.
 const SETTLE: Duration = Duration::from_millis(2);
 const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
 const KILL_AFTER: Duration = Duration::from_secs(1);
+/// Tries that hang until they are killed, with their pauses, fit the window in which deaths count.
+const _: () = {
+    let mut time = Duration::ZERO;
+    let (mut pause, mut tries) = (BACKOFF_FIRST, 0);
+    while tries < GIVE_UP_TRIES {
+        time = time.saturating_add(BOOT_MAX).saturating_add(KILL_AFTER).saturating_add(pause);
+        pause = pause.saturating_mul(2);
+        tries += 1;
+    }
+    assert!(time.as_nanos() < GIVE_UP_WINDOW.as_nanos());
+};
 const LOOK_MIN: Duration = Duration::from_millis(25);
 const LOOK_MAX: Duration = Duration::from_secs(1);
 /// A wait that ends so much later than asked for means that the supervisor was stopped.

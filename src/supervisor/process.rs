@@ -12,7 +12,7 @@ use crate::net::listener::Listener;
 use crate::sys::channel::{self, Channel, FromChild};
 use crate::sys::page::SharedPage;
 use crate::sys::poll::wait_readable;
-use crate::sys::process::{Ended, Fork, Forked, Pid, PidFd, fork, reap};
+use crate::sys::process::{Ended, Fork, Forked, Pid, PidFd, end_child, fork, reap};
 use crate::sys::signal::{Signal, SignalFd, ignore};
 use crate::sys::title::{Title, set_short_name};
 use crate::sys::{affinity, descriptors};
@@ -27,6 +27,8 @@ pub(super) struct Child {
     pub(super) pidfd: PidFd,
     /// Our end of its channel.
     pub(super) channel: Channel,
+    /// False once nothing can come from there any more.
+    pub(super) is_heard: bool,
     /// What it writes, we read.
     pub(super) page: SharedPage,
 }
@@ -89,10 +91,7 @@ impl Nursery<'_> {
         match fork()? {
             Fork::Child(forked) => forked
                 .exit_with(|forked| self.child_main(forked, id, listeners, title, theirs, page)),
-            Fork::Parent(pid) => {
-                page.keep_from_children()?;
-                Ok(Child { id, pid, pidfd: PidFd::open(pid)?, channel: ours, page })
-            }
+            Fork::Parent(pid) => adopt(id, pid, ours, page).inspect_err(|_| end(id, pid)),
         }
     }
 
@@ -174,6 +173,19 @@ impl Nursery<'_> {
 
     fn placement(&self, id: ChildId) -> ShardPlacement {
         self.config.shards[usize::from(id.shard)]
+    }
+}
+
+/// Takes what is needed to watch a process that was just forked.
+fn adopt(id: ChildId, pid: Pid, channel: Channel, page: SharedPage) -> io::Result<Child> {
+    page.keep_from_children()?;
+    Ok(Child { id, pid, pidfd: PidFd::open(pid)?, channel, is_heard: true, page })
+}
+
+/// Ends a process that cannot be watched: it would take clients and nobody could stop it.
+fn end(id: ChildId, pid: Pid) {
+    if let Err(error) = end_child(pid) {
+        tracing::error!(pid = pid.get(), shard = id.shard, %error, "process cannot be ended");
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A process that had been ready is replaced at once, but not more than ten times a second. One
 //! that died before it was ready is tried again with growing pauses; five such deaths within a
-//! minute make the place hopeless, which ends the start if nothing has been ready yet.
+//! minute make the place hopeless, which ends the start unless all have been ready once.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -75,8 +75,10 @@ impl RestartPolicy {
 
 /// Deaths before ready within the window that make a place hopeless.
 pub const GIVE_UP_TRIES: usize = 5;
-const GIVE_UP_WINDOW: Duration = Duration::from_secs(60);
-const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+/// How long such a death is remembered.
+pub const GIVE_UP_WINDOW: Duration = Duration::from_secs(60);
+/// The first pause; each one after it is twice as long.
+pub const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 const STARTS_MAX: usize = 10;
 const STARTS_WINDOW: Duration = Duration::from_secs(1);

@@ -14,7 +14,7 @@ use crate::sys::descriptors;
 use crate::sys::memory::{self, Limit};
 use crate::sys::process::{self, Ended, PidFd, own_pid};
 use crate::sys::procfs::listener_holder;
-use crate::sys::signal::{Signal, SignalFd, ignore};
+use crate::sys::signal::{Signal, SignalFd, ignore, set_default};
 use crate::sys::title::{Title, set_short_name};
 use crate::telemetry::log::{Form, Identity, Logger};
 
@@ -60,10 +60,13 @@ pub(super) fn prepare(mut config: Config, roles: &Roles<'_>) -> Result<Prepared,
     let identity = Identity { process: "supervisor".into(), ..Identity::default() };
     let logger = Logger::install(config.log, identity);
     let refused = Refused { form: logger.form() };
+    check_threads(process::thread_count()).map_err(|trouble| refused.threads(trouble))?;
     descriptors::fill_standard_streams().map_err(|error| refused.system("/dev/null", &error))?;
     // Nobody sets an alarm here, so a stray one must not end us. A shard that sets one for itself
     // gives it its default action back.
     ignore(Signal::Alarm).map_err(|error| refused.system("ignoring a signal", &error))?;
+    // Who started us may ignore it, which is inherited; children would then vanish unreaped.
+    set_default(Signal::Child).map_err(|error| refused.system("the default of CHLD", &error))?;
     // From here on a signal waits until the loop reads it.
     let signals = SignalFd::open(&Signal::READABLE);
     let signals = signals.map_err(|error| refused.system("signalfd", &error))?;
@@ -146,6 +149,10 @@ impl Refused {
         }
     }
 
+    fn threads(&self, (message, fix): (String, String)) -> Refusal {
+        Refusal { message, fix, exit: Exit::System, form: self.form }
+    }
+
     fn engine(&self, error: ProbeError) -> Refusal {
         Refusal { message: error.reason, fix: error.fix, exit: Exit::Unavailable, form: self.form }
     }
@@ -174,6 +181,24 @@ impl Refused {
             _ => (refused.to_string(), "listen elsewhere with --bind".to_owned(), Exit::System),
         };
         Refusal { message, fix, exit, form: self.form }
+    }
+}
+
+/// Shards are forks, and a fork copies one thread: a lock that another one held would stay locked.
+/// The error is what is wrong, and what to do.
+fn check_threads(count: io::Result<usize>) -> Result<(), (String, String)> {
+    match count {
+        Ok(1) => Ok(()),
+        Ok(count) => Err((
+            format!(
+                "this process has {count} threads, and with more than one it cannot fork shards"
+            ),
+            "run the server from main, before anything starts a thread".into(),
+        )),
+        Err(error) => Err((
+            format!("the threads of this process cannot be counted: /proc/self/task: {error}"),
+            "mount /proc".into(),
+        )),
     }
 }
 
@@ -285,6 +310,16 @@ const LOCKED_BYTES_PER_SHARD: u64 = 512 << 10;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_and_a_missing_proc_are_told_apart() {
+        assert_eq!(check_threads(Ok(1)), Ok(()));
+        let (message, fix) = check_threads(Ok(3)).unwrap_err();
+        assert!(message.contains("3 threads") && fix.contains("main"), "{message}, {fix}");
+        let missing = io::Error::from(io::ErrorKind::NotFound);
+        let (message, fix) = check_threads(Err(missing)).unwrap_err();
+        assert!(message.contains("/proc/self/task") && fix.contains("mount"), "{message}, {fix}");
+    }
 
     #[test]
     fn the_probe_comes_back() {

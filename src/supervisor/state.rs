@@ -96,6 +96,11 @@ pub enum Action {
 pub enum Report {
     /// A child did not become ready in time.
     BootTimeout(ChildId),
+    /// A stop does not wait any longer for what these many shards still do.
+    CutOff {
+        /// How many.
+        shards: usize,
+    },
     /// A child died though nobody had asked it to leave.
     Died {
         /// Which.
@@ -121,8 +126,8 @@ pub enum Report {
         /// Why.
         text: String,
     },
-    /// No shard was ever ready: the start is given up.
-    GivingUp,
+    /// This place does not become ready: the start is given up.
+    GivingUp(ChildId),
     /// A signal that a later version obeys.
     NotSupported(Signal),
     /// A child serves.
@@ -148,9 +153,7 @@ pub struct State {
     phase: Phase,
     places: Vec<Place>,
     timings: Timings,
-    /// True once any shard has been ready: from then on nothing is given up.
-    ever_ready: bool,
-    /// True once all have been ready.
+    /// True once all have been ready: from then on nothing is given up.
     announced: bool,
     actions: VecDeque<Action>,
 }
@@ -232,7 +235,6 @@ impl State {
             phase: Phase::Running,
             places: (0..shards).map(Place::new).collect(),
             timings,
-            ever_ready: false,
             announced: false,
             actions: VecDeque::new(),
         };
@@ -377,7 +379,6 @@ impl State {
         if matches!(child.state, ChildState::Booting { .. }) {
             child.state = ChildState::Serving { turn: 0, since: None };
         }
-        self.ever_ready = true;
         self.places[usize::from(id.shard)].restarts.handle_ready();
         self.report(Report::Ready(id));
         if !self.announced && self.phase == Phase::Running && self.places.iter().all(Place::serves)
@@ -436,9 +437,9 @@ impl State {
         }
         let place = &mut self.places[usize::from(child.id.shard)];
         let restart = place.restarts.handle_death(child.was_ready, now);
-        if restart.hopeless && !self.ever_ready {
+        if restart.hopeless && !self.announced {
             self.report(Report::Died { child: child.id, ended, restart_in: None });
-            self.report(Report::GivingUp);
+            self.report(Report::GivingUp(child.id));
             return self.end(Exit::CrashLoop, now);
         }
         place.start_at = Some(restart.at);
@@ -465,11 +466,11 @@ impl State {
         self.handle_timeout(now);
     }
 
-    /// An exit that says that trying again cannot help, before anything has worked.
+    /// An exit that says that trying again cannot help, before all have worked.
     fn final_exit(&self, child: &Child, ended: Ended) -> Option<Exit> {
         let Ended::Code(code) = ended else { return None };
         let exit = Exit::from_code(code).filter(|exit| exit.is_final());
-        exit.filter(|_| !child.was_ready && !self.ever_ready)
+        exit.filter(|_| !child.was_ready && !self.announced)
     }
 
     fn handle_deadline(&mut self, id: ChildId, now: Instant) {
@@ -571,6 +572,11 @@ impl State {
                     ended.push(child.id);
                 }
             }
+        }
+        // The stop stays a clean one for whoever waits for the exit code: none of the others says
+        // what happened, and a service manager would take one for a failure.
+        if !ended.is_empty() {
+            self.report(Report::CutOff { shards: ended.len() });
         }
         for id in ended {
             self.report(Report::ForceEnded(id));

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::restart::{GIVE_UP_TRIES, GIVE_UP_WINDOW};
 use super::state::{Action, ChildId, Report, State, Timings};
+use super::{BOOT_MAX, KILL_AFTER};
 use crate::exit::Exit;
 use crate::sys::channel::{FromChild, ToChild};
 use crate::sys::process::Ended;
@@ -34,12 +36,12 @@ struct World {
 impl World {
     fn new(shards: u16) -> Self {
         let timings = Timings {
-            boot: 30 * SECOND,
+            boot: BOOT_MAX,
             settle: 2 * MS,
             grace: 30 * SECOND,
             interrupt_grace: 5 * SECOND,
             force: 5 * SECOND,
-            kill: SECOND,
+            kill: KILL_AFTER,
             stall: 10 * SECOND,
         };
         let now = Instant::now();
@@ -208,7 +210,7 @@ fn never_ready_gives_up_with_75() {
             }
             None => world.pass(MS),
         }
-        if world.has(&Report::GivingUp) && world.living.contains_key(&(1, 1)) {
+        if world.has(&Report::GivingUp(id(0, 5))) && world.living.contains_key(&(1, 1)) {
             assert_eq!(world.told(id(1, 1)), Some(ToChild::Stop));
             world.die(id(1, 1), LEFT);
         }
@@ -218,9 +220,49 @@ fn never_ready_gives_up_with_75() {
 }
 
 #[test]
-fn after_one_was_ready_nothing_is_given_up() {
+fn boots_that_hang_are_given_up_with_75() {
+    let mut world = World::new(1);
+    while world.exit.is_none() {
+        world.pass(100 * MS);
+        // Only KILL helps, which is the slowest way to fail.
+        let killed = world.signalled.pop_if(|(_, signal)| *signal == Signal::Kill);
+        if let Some((id, _)) = killed {
+            world.die(id, KILLED);
+        }
+        assert!(world.now - world.start < GIVE_UP_WINDOW, "it goes on for ever");
+    }
+    let tries = u32::try_from(GIVE_UP_TRIES).unwrap();
+    assert_eq!((world.spawned, world.exit), (tries, Some(Exit::CrashLoop)));
+}
+
+/// Shard 1 fails again and again in the same way, shard 0 waits in vain.
+fn fails_beside_a_ready_one(ended: Ended) -> World {
     let mut world = World::new(2);
-    world.say(id(1, 1), FromChild::Ready);
+    world.say(id(0, 1), FromChild::Ready);
+    while world.told(id(0, 1)).is_none() {
+        match world.ids().into_iter().find(|id| id.shard == 1) {
+            Some(dying) => world.die(dying, ended),
+            None => world.pass(MS),
+        }
+    }
+    assert_eq!(world.told(id(0, 1)), Some(ToChild::Stop));
+    world.die(id(0, 1), LEFT);
+    world
+}
+
+#[test]
+fn one_that_is_never_ready_ends_the_start_of_all() {
+    let world = fails_beside_a_ready_one(KILLED);
+    assert_eq!((world.spawned, world.announced), (6, 0));
+    assert_eq!(world.exit, Some(Exit::CrashLoop));
+    let world = fails_beside_a_ready_one(Ended::Code(Exit::System.code()));
+    assert_eq!((world.spawned, world.exit), (2, Some(Exit::System)), "a final reason needs one");
+}
+
+#[test]
+fn once_announced_nothing_is_given_up() {
+    let mut world = World::serving(2);
+    world.die(id(0, 1), KILLED);
     for _ in 0..50 {
         while world.ids().iter().all(|id| id.shard != 0) {
             world.pass(100 * MS);
@@ -228,7 +270,7 @@ fn after_one_was_ready_nothing_is_given_up() {
         let dying = world.ids()[0];
         world.die(dying, Ended::Code(71));
     }
-    assert_eq!((world.exit, world.announced), (None, 0));
+    assert_eq!((world.exit, world.announced), (None, 1));
 }
 
 #[test]
@@ -246,11 +288,11 @@ fn a_final_reason_before_ready_ends_the_start() {
 #[test]
 fn a_boot_that_hangs_is_aborted_then_killed() {
     let mut world = World::new(1);
-    world.pass(30 * SECOND - MS);
+    world.pass(BOOT_MAX - MS);
     assert!(world.signalled.is_empty());
     world.pass(MS);
     assert_eq!(world.signalled, [(id(0, 1), Signal::Abort)]);
-    world.pass(SECOND);
+    world.pass(KILL_AFTER);
     assert_eq!(world.signalled.last(), Some(&(id(0, 1), Signal::Kill)));
     world.die(id(0, 1), KILLED);
     world.pass(SECOND);
@@ -292,16 +334,19 @@ fn a_second_term_changes_nothing() {
 
 #[test]
 fn what_does_not_leave_is_aborted_after_grace_and_force_then_killed() {
-    let mut world = World::serving(1);
+    let mut world = World::serving(2);
     world.signal(Signal::Terminate);
     world.pass(2 * MS + 35 * SECOND - MS);
+    world.die(id(1, 1), LEFT);
     assert!(world.signalled.is_empty());
+    assert!(!world.has(&Report::CutOff { shards: 1 }));
     world.pass(MS);
     assert_eq!(world.signalled, [(id(0, 1), Signal::Abort)]);
     world.pass(SECOND);
     assert_eq!(world.signalled.last(), Some(&(id(0, 1), Signal::Kill)));
     world.die(id(0, 1), KILLED);
     assert_eq!(world.exit, Some(Exit::Clean));
+    assert!(world.has(&Report::CutOff { shards: 1 }), "only what was cut counts");
 }
 
 #[test]
@@ -312,6 +357,7 @@ fn int_is_term_with_a_short_grace() {
     assert_eq!(world.told(id(0, 1)), drain(5));
     world.drain_all();
     assert_eq!(world.exit, Some(Exit::Clean));
+    assert!(!world.reports.iter().any(|report| matches!(report, Report::CutOff { .. })));
 }
 
 #[test]
@@ -505,7 +551,7 @@ fn a_suspended_supervisor_blames_nobody() {
     world.state.handle_turn(id(0, 1), 1, world.now);
     world.pass(Duration::ZERO);
     assert!(world.signalled.is_empty(), "neither the boot nor the turn is late");
-    world.pass(30 * SECOND);
+    world.pass(BOOT_MAX);
     assert_eq!(world.signalled, [(id(1, 1), Signal::Abort)]);
 }
 

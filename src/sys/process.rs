@@ -8,8 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rustix::io::Errno;
 use rustix::process::{
-    Pid as RawPid, PidfdFlags, WaitOptions, getpid, getppid, pidfd_open, pidfd_send_signal,
-    set_child_subreaper, set_parent_process_death_signal, setpgid, wait,
+    Pid as RawPid, PidfdFlags, WaitOptions, getpid, getppid, kill_process, pidfd_open,
+    pidfd_send_signal, set_child_subreaper, set_parent_process_death_signal, setpgid, wait,
+    waitpid,
 };
 
 use super::signal::{self, Signal};
@@ -23,6 +24,11 @@ impl Pid {
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0
+    }
+
+    fn to_rustix(self) -> io::Result<RawPid> {
+        let raw = i32::try_from(self.0).ok().and_then(RawPid::from_raw);
+        raw.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
     }
 }
 
@@ -51,9 +57,13 @@ pub fn parent_pid() -> Option<Pid> {
 }
 
 /// True when this process has exactly one thread. False also when the kernel does not say.
-#[must_use]
-pub fn is_single_threaded() -> bool {
-    fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 1)
+pub(super) fn is_single_threaded() -> bool {
+    thread_count().is_ok_and(|count| count == 1)
+}
+
+/// How many threads this process has; an error where /proc is not mounted.
+pub fn thread_count() -> io::Result<usize> {
+    Ok(fs::read_dir("/proc/self/task")?.count())
 }
 
 /// Proof of being the child of a fork, which ends by `exit` alone.
@@ -145,9 +155,7 @@ pub struct PidFd {
 impl PidFd {
     /// Opens it. The process must be this one, or a child that is not reaped yet.
     pub fn open(pid: Pid) -> io::Result<Self> {
-        let raw = i32::try_from(pid.0).ok().and_then(RawPid::from_raw);
-        let raw = raw.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        Ok(Self { fd: pidfd_open(raw, PidfdFlags::empty())? })
+        Ok(Self { fd: pidfd_open(pid.to_rustix()?, PidfdFlags::empty())? })
     }
 
     /// A second descriptor for the same process.
@@ -214,6 +222,20 @@ pub fn reap() -> io::Result<Option<(Pid, Ended)>> {
     }
 }
 
+/// Kills a child of this process and waits until it is reaped. It must not be reaped already.
+pub fn end_child(pid: Pid) -> io::Result<()> {
+    let raw = pid.to_rustix()?;
+    // Nobody else can have this number: a dead child keeps it until it is reaped below.
+    kill_process(raw, Signal::Kill.to_rustix())?;
+    loop {
+        match waitpid(Some(raw), WaitOptions::empty()) {
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 fn ended(status: rustix::process::WaitStatus) -> Option<Ended> {
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => Some(Ended::Code(u8::try_from(code & 0xff).expect("masked to a byte"))),
@@ -243,6 +265,14 @@ mod tests {
         assert!(fork().is_err());
         drop(sender);
         let _ = other.join().unwrap();
+    }
+
+    #[test]
+    fn a_child_that_is_not_wanted_is_gone_for_good() {
+        let child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = Pid(child.id());
+        end_child(pid).unwrap();
+        assert!(end_child(pid).is_err(), "it is reaped, so nothing is left to kill");
     }
 
     #[test]

@@ -315,16 +315,40 @@ fn without_its_supervisor_a_shard_finishes_and_leaves_and_the_port_is_free() {
 }
 
 #[test]
-fn a_shard_that_dies_while_all_stop_is_not_replaced() {
+fn while_all_stop_a_shard_that_dies_before_its_queue_is_empty_is_replaced() {
+    let mut server = Launch::demo().shards(1).set("shutdown.grace", "60s").start();
+    answers(&server);
+    let victim = server.shards()[0].clone();
+    send_signal(victim.pid, Signal::STOP);
+    wait_until("the shard is stopped", || proc::is_stopped(victim.pid));
+    let mut clients: Vec<Client> = (0..20).map(|_| server.client()).collect();
+    for client in &mut clients {
+        client.send(b"GET /user/queued HTTP/1.1\r\nHost: it\r\n\r\n").unwrap();
+    }
+    server.signal(Signal::TERM);
+    wait_until("the stop has begun", || server.stderr().contains("stopping"));
+    send_signal(victim.pid, Signal::KILL);
+    for (index, client) in clients.iter_mut().enumerate() {
+        let response = client.response(Asked::default());
+        let response = response.unwrap_or_else(|fault| panic!("client {index}: {fault}"));
+        assert_eq!(response.text(), "queued");
+    }
+    server.wait().expect_code(0);
+    expect_port_free(server.address);
+}
+
+#[test]
+fn while_all_stop_a_shard_that_dies_after_its_queue_was_emptied_is_not_replaced() {
     let mut server = Launch::demo().shards(1).set("shutdown.grace", "60s").start();
     let shard = server.shards()[0].clone();
     let _inside = hold(&server, 30_000);
     server.signal(Signal::TERM);
+    // All copies of the listener are closed, the supervisor's too.
     expect_refused(server.address);
     send_signal(shard.pid, Signal::KILL);
     let outcome = server.wait();
-    assert!(outcome.status.code().is_some(), "{outcome:?}");
-    assert!(proc::children(server.pid()).is_empty());
+    outcome.expect_code(0);
+    assert!(!outcome.stderr.contains("its place is filled again"), "{outcome:?}");
 }
 
 #[track_caller]

@@ -12,10 +12,13 @@ use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::panic::catch_unwind;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use corewise::sys::signal::{Signal, ignore};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().collect();
@@ -37,11 +40,14 @@ fn main() -> ExitCode {
 }
 
 type Story = fn();
-const STORIES: [(&str, Story); 21] = [
+const STORIES: [(&str, Story); 25] = [
     ("serves_and_stops", serves_and_stops),
     ("children_own_only_their_own_things", children_own_only_their_own_things),
     ("a_taken_port_names_its_holder", a_taken_port_names_its_holder),
     ("a_missing_engine_is_69", a_missing_engine_is_69),
+    ("threads_are_refused_with_71", threads_are_refused),
+    ("an_ignored_chld_hurts_nobody", an_ignored_chld_hurts_nobody),
+    ("a_child_that_cannot_be_watched_is_ended", a_child_that_cannot_be_watched_is_ended),
     ("never_ready_is_75", never_ready_is_75),
     ("a_final_reason_is_passed_on", a_final_reason_is_passed_on),
     ("a_panic_at_boot_ends_the_child_alone", a_panic_at_boot_ends_the_child_alone),
@@ -58,6 +64,7 @@ const STORIES: [(&str, Story); 21] = [
     ("a_shard_that_gets_term_has_a_successor", a_shard_that_gets_term_has_a_successor),
     ("orphans_are_reaped", orphans_are_reaped),
     ("term_to_everybody_loses_no_client", term_to_everybody_loses_no_client),
+    ("a_closed_channel_keeps_nobody_busy", a_closed_channel_keeps_nobody_busy),
     ("nobody_has_to_listen", nobody_has_to_listen),
 ];
 
@@ -71,7 +78,12 @@ struct Server {
 impl Server {
     /// Starts one and waits for its ready line, or for its end.
     fn start(mode: &str, flags: &[&str]) -> Self {
-        let mut child = Command::new(env::current_exe().unwrap())
+        Self::start_by(Command::new(env::current_exe().unwrap()), mode, flags)
+    }
+
+    /// The same with a command that was prepared.
+    fn start_by(mut command: Command, mode: &str, flags: &[&str]) -> Self {
+        let mut child = command
             .args(["serve", mode, "--bind", "127.0.0.1:0", "--log-format", "pretty"])
             .args(flags)
             .stdin(Stdio::null())
@@ -243,6 +255,35 @@ fn a_missing_engine_is_69() {
     }
 }
 
+fn threads_are_refused() {
+    let (code, stderr) = Server::start("has-threads", &[]).end();
+    assert_eq!(code, Some(71), "{stderr}");
+    assert!(stderr.contains("this process has 2 threads"), "{stderr}");
+    assert!(!stderr.contains("engine") && stderr.contains("fix: "), "{stderr}");
+}
+
+fn an_ignored_chld_hurts_nobody() {
+    let mut command = Command::new(env::current_exe().unwrap());
+    // SAFETY: signal(2) with SIG_IGN, which allocates nothing and takes no lock, is all that runs
+    // between fork and exec.
+    unsafe { command.pre_exec(|| ignore(Signal::Child)) };
+    let server = Server::start_by(command, "good", &["--shards", "1"]);
+    let [first] = server.shards()[..] else { panic!("one shard") };
+    signal(first, "KILL");
+    wait_until("a successor", || server.shards().len() == 1 && !is_alive(first));
+    server.signal("TERM");
+    let (code, stderr) = server.end();
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("signal KILL"), "{stderr}");
+}
+
+fn a_child_that_cannot_be_watched_is_ended() {
+    let (code, stderr) = Server::start("cannot-be-watched", &["--shards", "1"]).end();
+    assert_eq!(code, Some(75), "{stderr}");
+    assert_eq!(stderr.matches("shard cannot be started").count(), 5, "{stderr}");
+    assert!(!stderr.contains(shard::STRAY), "{stderr}");
+}
+
 fn never_ready_is_75() {
     let (code, stderr) = Server::start("dies-at-boot", &["--shards", "1"]).end();
     assert_eq!(code, Some(75), "{stderr}");
@@ -372,6 +413,7 @@ fn force_ends_what_does_not_leave() {
         let (code, stderr) = server.end();
         assert_eq!(code, Some(0), "{stderr}");
         assert!(stderr.contains("is ended"), "{stderr}");
+        assert!(stderr.contains(&format!("at work  shards={}", shards.len())), "{stderr}");
         let expected = if mode == "never-leaves" { "signal ABRT" } else { "signal KILL" };
         assert_eq!(stderr.matches(expected).count(), shards.len(), "{stderr}");
     }
@@ -454,6 +496,23 @@ fn orphans_are_reaped() {
     };
     wait_until("only the shard is left", || server.shards().len() == 1 && zombies() == 0);
     server.signal("TERM");
+    assert_eq!(server.end().0, Some(0));
+}
+
+fn a_closed_channel_keeps_nobody_busy() {
+    let server = Server::start("closes-channel", &["--shards", "1"]);
+    // User and system time, in ticks of 10 ms.
+    let busy = || -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", server.pid())).unwrap();
+        let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    };
+    ask(server.address()).unwrap();
+    let before = busy();
+    thread::sleep(Duration::from_secs(1));
+    let spent = busy() - before;
+    assert!(spent < 10, "{spent} ticks in a second");
+    server.signal("QUIT");
     assert_eq!(server.end().0, Some(0));
 }
 

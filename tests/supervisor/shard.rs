@@ -9,7 +9,7 @@ use corewise::Exit;
 use corewise::config::options::{Id, OPTIONS};
 use corewise::config::{Machine, Sources};
 use corewise::supervisor::{self, Engine, ProbeError, Roles, ShardStart};
-use corewise::sys::channel::{FromChild, Received, ToChild};
+use corewise::sys::channel::{self, FromChild, Received, ToChild};
 use corewise::sys::poll::wait_readable;
 use corewise::sys::process::{Fork, fork, own_pid, parent_pid};
 use corewise::sys::signal::{Signal, ignore};
@@ -30,6 +30,11 @@ pub(crate) fn serve(mode: &str, flags: &[String]) -> Exit {
         .collect();
     sources.flags.push((Id::ServerListen, addresses.join(",")));
     let config = sources.resolve(&Machine::read().unwrap()).unwrap();
+    match mode {
+        "cannot-be-watched" => forbid_dontfork().unwrap(),
+        "has-threads" => _ = thread::spawn(thread::park),
+        _ => {}
+    }
     let roles = Roles { probe: &|| probe(mode), shard: &|start| run(mode, start) };
     supervisor::run(config, roles)
 }
@@ -40,6 +45,47 @@ fn option(flag: &str) -> Id {
         def.shown_flag() == flag || def.full_flag() == flag
     };
     OPTIONS.iter().find(named).unwrap().id
+}
+
+/// Printed by a shard that finds another one in its place.
+pub(crate) const STRAY: &str = "another shard lives in this place";
+
+/// Lives until its channel or its supervisor is gone.
+fn look_for_strays(start: &ShardStart<'_>) -> Exit {
+    let supervisor = parent_pid().unwrap().get();
+    if super::children_of(supervisor).iter().any(|&pid| pid != own_pid().get()) {
+        eprintln!("{STRAY}");
+    }
+    wait_readable(&[start.supervisor.as_fd()], Some(Duration::from_secs(20))).unwrap();
+    Exit::Clean
+}
+
+/// Installs a seccomp filter under which no mapping can be kept from children. A supervisor then
+/// fails after the fork.
+fn forbid_dontfork() -> io::Result<()> {
+    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    const IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    // Where seccomp_data has the low half of the third argument.
+    let advice = 16 + 2 * 8 + if cfg!(target_endian = "big") { 4 } else { 0 };
+    let step = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
+    let mut filter = [
+        step(LOAD, 0, 0),
+        step(IF_EQUAL, 3, libc::SYS_madvise as u32),
+        step(LOAD, 0, advice),
+        step(IF_EQUAL, 1, libc::MADV_DONTFORK as u32),
+        step(RETURN, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+        step(RETURN, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: plain integers; without this an unprivileged process may not install a filter.
+    let unprivileged = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    // SAFETY: `program` points to `filter`, both live until the call returns, and `len` is the
+    // number of its elements; the kernel copies the program.
+    let installed = unsafe {
+        libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program, 0, 0)
+    };
+    if unprivileged != 0 || installed != 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn probe(mode: &str) -> Result<Engine, ProbeError> {
@@ -70,10 +116,17 @@ fn run(mode: &str, mut start: ShardStart<'_>) -> Exit {
             start.channel.send(&FromChild::Failed { code, text }).unwrap();
             return Exit::System;
         }
+        "cannot-be-watched" => return look_for_strays(&start),
         "ignores-abort" => ignore(Signal::Abort).unwrap(),
         _ => {}
     }
     start.channel.send(&FromChild::Ready).unwrap();
+    let _other_end = (mode == "closes-channel").then(|| {
+        let (unheard, other_end) = channel::pair().unwrap();
+        start.channel = unheard;
+        // Held as long as this shard lives, or it would find its new channel closed and spin.
+        other_end
+    });
     if mode == "stalls" && start.incarnation == 1 {
         start.page.words().begin_turn();
         loop {

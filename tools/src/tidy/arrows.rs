@@ -53,10 +53,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "supervisor",
-        &["config", "net::listener", "offload::layout", "offload::region", "sys", "telemetry"],
+        &[
+            "config",
+            "exit",
+            "net::listener",
+            "offload::layout",
+            "offload::region",
+            "sys",
+            "telemetry",
+        ],
     ),
     ("sys", &[]),
-    ("telemetry", &["offload::layout", "sys"]),
+    // Of `config` only data: what to log.
+    ("telemetry", &["config", "offload::layout", "sys"]),
     ("worker", &["executor", "handler", "offload", "sys", "telemetry"]),
 ];
 
