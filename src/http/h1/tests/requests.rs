@@ -229,14 +229,28 @@ fn transfer_encoding() {
         "identity, chunked",
         "\"chunked\"",
         "chunked;",
+        // The last coding is not chunked.
+        "gzip",
+        "gzip, br",
+        "gzip;q=1",
+        "xchunked",
+        "chunkedx",
+        "chunked, gzip",
+        "chunked, gzip, chunked",
+        "gzip, chunked, chunked",
+        "gzip, (, chunked",
     ] {
         check_body(&[&format!("Transfer-Encoding: {value}")], "", "! TransferCodingInvalid");
     }
-    for value in ["gzip", "gzip, chunked", "chunked, gzip", "xchunked", "chunkedx", "gzip;q=1"] {
+    for value in ["gzip, chunked", "gzip, br,, chunked", "xchunked, chunked", "gzip;q=1, chunked"] {
         check_body(&[&format!("Transfer-Encoding: {value}")], "", "! TransferCodingUnknown");
     }
     let twice = ["Transfer-Encoding: chunked"; 2];
     check_body(&twice, "0\r\n\r\n", "! TransferCodingInvalid");
+    let lines = ["Transfer-Encoding: gzip", "Transfer-Encoding:", "Transfer-Encoding: chunked"];
+    check_body(&lines, "0\r\n\r\n", "! TransferCodingUnknown");
+    let lines = ["Transfer-Encoding: chunked", "Transfer-Encoding: gzip"];
+    check_body(&lines, "0\r\n\r\n", "! TransferCodingInvalid");
     let both = ["Transfer-Encoding: chunked", "Content-Length: 5"];
     check_body(&both, "0\r\n\r\n", "! FramingConflict");
     check("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", "! TransferCodingInvalid");
