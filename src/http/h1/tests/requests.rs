@@ -119,7 +119,9 @@ fn target() {
     check_line("OPTIONS * HTTP/1.1", "OPTIONS * None");
     check_line("GET http://b/c?d HTTP/1.1", "GET http://b/c?d None");
     check_line("CONNECT a:1 HTTP/1.1", "CONNECT a:1 None");
-    for target in ["*", "a", "/a#b", "/%zz", "http://u@b/", "/\u{e4}", "/\"", "//[::"] {
+    check_line("GET /?{|}^\\`[]% HTTP/1.1", "GET /?{|}^\\`[]% None");
+    for target in ["*", "a", "/a#b", "/%zz", "http://u@b/", "/\u{e4}", "/\"", "//[::", "/{", "/?\""]
+    {
         check_line(&format!("GET {target} HTTP/1.1"), "! TargetInvalid");
     }
     let mut peer = Peer::new();
