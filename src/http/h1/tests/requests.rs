@@ -91,6 +91,13 @@ fn request_line() {
     check_line("G(T / HTTP/1.1", "! MethodInvalid");
     check_line(&format!("{} / HTTP/1.1", "A".repeat(33)), "! MethodTooLong");
     check_line(&format!("{} / HTTP/1.1", "A".repeat(32)), &format!("{} / None", "A".repeat(32)));
+    // Not a byte more than that is waited for, and nothing that follows is another fault.
+    check("A".repeat(33), "! MethodTooLong");
+    check("A".repeat(32), "");
+    check("A".repeat(9000), "! MethodTooLong");
+    check(format!("{}\n", "A".repeat(33)), "! MethodTooLong");
+    check(format!("{}\r\n", "A".repeat(32)), "! LineInvalid");
+    check(format!("{}( / HTTP/1.1\r\n", "A".repeat(32)), "! MethodInvalid");
     check("GET / HTTP/1.1\nHost: a\r\n\r\n", "! BareLineFeed");
     check("GET / HTTP/1.1\r\r\nHost: a\r\n\r\n", "! VersionInvalid");
     check("\x16\x03\x01", "! MethodInvalid");
