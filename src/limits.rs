@@ -54,6 +54,8 @@ impl Default for HttpLimits {
 pub const HEADERS_MAX: usize = 256;
 /// Hard ceiling of `limits.line-bytes` and of `limits.header-bytes`: offsets in a head are `u32`.
 pub const HEAD_BYTES_MAX: u32 = 1 << 20;
+/// Longest method that is passed on; the longest registered one has 17 bytes.
+pub const METHOD_BYTES_MAX: usize = 32;
 /// Longest chunk-size line in bytes, extensions included (CVE-2023-39326 class of attacks).
 pub const CHUNK_LINE_BYTES_MAX: usize = 256;
 /// Most bytes of chunk extensions over one body.

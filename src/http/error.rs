@@ -82,9 +82,9 @@ pub enum Error {
     TrailerForbidden,
     /// The trailer section is larger than its bound.
     TrailersTooLarge,
-    /// Transfer-Encoding names `chunked` in a way that leaves the length in doubt.
+    /// Transfer-Encoding does not name `chunked` once and last: the length is in doubt.
     TransferCodingInvalid,
-    /// Transfer-Encoding names a coding that is not `chunked`.
+    /// Transfer-Encoding names a coding before `chunked` that nobody here knows.
     TransferCodingUnknown,
     /// The protocol version has no valid syntax.
     VersionInvalid,

@@ -101,7 +101,8 @@ fn parse_path(target: &[u8], start: usize) -> Result<Target, Error> {
         return Ok(Target { path, ..Target::default() });
     }
     // Escapes in a query are not judged: browsers send a lone `%` there as it was typed, nginx and
-    // Apache pass it on, and it names no resource. Brackets neither: forms send `a[]=1`.
+    // Apache pass it on, and it names no resource. The same holds of the other characters that
+    // browsers leave as they are in a query (and escape in a path, but for a few).
     let query = &target[at + 1..];
     if run_length(query, QUERY) != query.len() {
         return Err(Error::TargetInvalid);
@@ -204,7 +205,7 @@ static CLASS: [u8; 256] = {
                 PATH | QUERY | HOST
             }
             b',' | b':' | b'@' | b'/' => PATH | QUERY,
-            b'?' | b'%' | b'[' | b']' => QUERY,
+            b'?' | b'%' | b'[' | b']' | b'{' | b'|' | b'}' | b'^' | b'\\' | b'`' => QUERY,
             _ => 0,
         };
         byte += 1;
@@ -271,7 +272,11 @@ mod tests {
         {
             check("GET", target, None);
         }
-        for target in ["/}", "/[", "/\x7f", "/\t", "/\u{e4}", "/?#", "/?\"", "/?\u{e4}", "/?|"] {
+        for target in ["/}", "/[", "/\x7f", "/\t", "/\u{e4}"] {
+            check("GET", target, None);
+        }
+        check("GET", "/?{|}^\\`", Some((Form::Origin, "", "/", Some("{|}^\\`"))));
+        for target in ["/?#", "/?\"", "/?<", "/?>", "/? ", "/?\0", "/?\t", "/?\x7f", "/?\u{e4}"] {
             check("GET", target, None);
         }
     }

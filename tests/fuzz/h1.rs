@@ -1,5 +1,5 @@
-//! The HTTP/1.1 core under arbitrary bytes: however a stream is split, the same happens, and what
-//! comes out are responses.
+//! The HTTP/1.1 core under arbitrary bytes: however a stream is split, and whatever the head was
+//! filled with before, the same happens, and what comes out are responses.
 
 use std::fmt;
 
@@ -15,76 +15,105 @@ use crate::rng::Rng;
 /// One stream, how it is split, and under which limits it is read.
 pub(crate) struct Case {
     pub(crate) input: Vec<u8>,
+    /// What the head was filled with before, on another connection.
+    before: Vec<u8>,
     /// Ascending offsets.
     cuts: Vec<usize>,
-    tight: bool,
+    tightness: Tightness,
+}
+
+/// Which limits hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Tightness {
+    Loose,
+    Tight,
+    /// As tight, except that a body may be longer.
+    TightHead,
 }
 
 impl Case {
     /// Splits in a few places, seldom at every byte.
-    pub(crate) fn draw(input: Vec<u8>, rng: &mut Rng) -> Self {
+    pub(crate) fn draw(input: Vec<u8>, before: Vec<u8>, rng: &mut Rng) -> Self {
         let mut cuts: Vec<usize> = match rng.below(32) {
             0 => (0..input.len()).collect(),
             _ => (0..1 + rng.below(4)).map(|_| rng.below(input.len() + 1)).collect(),
         };
         cuts.sort_unstable();
-        Self { input, cuts, tight: rng.below(3) == 0 }
+        let tightness = *rng.pick(&[
+            Tightness::Loose,
+            Tightness::Loose,
+            Tightness::Loose,
+            Tightness::Tight,
+            Tightness::TightHead,
+        ]);
+        Self { input, before, cuts, tightness }
     }
 
-    /// Every single cut, and all of them at once.
-    pub(crate) fn all(input: &[u8]) -> impl Iterator<Item = Self> {
+    /// Every single cut, and all of them at once, behind `before`.
+    pub(crate) fn all(input: &[u8], before: &[u8]) -> impl Iterator<Item = Self> {
         let single = (0..input.len()).map(|at| vec![at]);
         let splits: Vec<_> = single.chain([(0..input.len()).collect()]).collect();
         splits.into_iter().flat_map(move |cuts| {
-            [false, true].map(|tight| Self { input: input.to_vec(), cuts: cuts.clone(), tight })
+            Tightness::ALL.map(|tightness| Self {
+                input: input.to_vec(),
+                before: before.to_vec(),
+                cuts: cuts.clone(),
+                tightness,
+            })
         })
     }
+}
 
-    fn limits(&self) -> HttpLimits {
-        if !self.tight {
-            return HttpLimits { body_bytes: 4096, ..HttpLimits::default() };
-        }
-        HttpLimits {
+impl Tightness {
+    const ALL: [Self; 3] = [Self::Loose, Self::Tight, Self::TightHead];
+
+    fn limits(self) -> HttpLimits {
+        let loose = HttpLimits { body_bytes: 4096, ..HttpLimits::default() };
+        let tight = HttpLimits {
             line_bytes: 48,
             header_bytes: 160,
             headers: 5,
-            body_bytes: 24,
             requests_per_connection: 3,
-            ..HttpLimits::default()
+            ..loose
+        };
+        match self {
+            Self::Loose => loose,
+            Self::Tight => HttpLimits { body_bytes: 24, ..tight },
+            Self::TightHead => tight,
         }
     }
 }
 
 impl fmt::Debug for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { input, cuts, tight } = self;
-        write!(f, "tight {tight}, cuts {cuts:?}, input {:?}", input.escape_ascii().to_string())
+        let Self { input, before, cuts, tightness } = self;
+        let (input, before) = (input.escape_ascii(), before.escape_ascii());
+        write!(f, "{tightness:?}, cuts {cuts:?}, before \"{before}\", input \"{input}\"")
     }
 }
 
 /// Checks everything that must hold of a stream.
 pub(crate) fn check(case: &Case) -> Result<(), String> {
-    let limits = case.limits();
-    let whole = Server::run(&case.input, &[], &limits)?;
-    let split = Server::run(&case.input, &case.cuts, &limits)?;
-    if whole.trace != split.trace {
-        return Err(format!(
-            "events differ:\nwhole {}\nsplit {}",
-            whole.trace.escape_ascii(),
-            split.trace.escape_ascii()
-        ));
+    let limits = case.tightness.limits();
+    let whole = Server::run(&case.input, &[], &limits, &mut Heads::Fresh)?;
+    let split = Server::run(&case.input, &case.cuts, &limits, &mut Heads::Fresh)?;
+    split.compare("split", &whole)?;
+
+    // One head for all of these: what it held before must not show, be it the same section as now,
+    // under the same limits or others.
+    let mut heads = Heads::Reused(Head::new());
+    Server::run(&case.before, &[], &limits, &mut heads)?;
+    let reused = Server::run(&case.input, &[], &limits, &mut heads)?;
+    reused.compare("reused behind another stream", &whole)?;
+    for other in Tightness::ALL {
+        Server::run(&case.input, &[], &other.limits(), &mut heads)?;
+        let reused = Server::run(&case.input, &[], &limits, &mut heads)?;
+        reused.compare(&format!("reused behind {other:?}"), &whole)?;
     }
-    if whole.output != split.output {
-        return Err(format!(
-            "answers differ:\nwhole {}\nsplit {}",
-            whole.output.escape_ascii(),
-            split.output.escape_ascii()
-        ));
-    }
+    let reused = Server::run(&case.input, &case.cuts, &limits, &mut heads)?;
+    reused.compare("split and reused", &whole)?;
+
     let aborted = whole.closing == Close::Abort;
-    if aborted != (split.closing == Close::Abort) {
-        return Err(format!("{:?} and {:?}", whole.closing, split.closing));
-    }
     let closed = reader::read(&whole.output, &whole.asked, aborted)
         .map_err(|error| format!("{error} in {}", whole.output.escape_ascii()))?;
     if closed && whole.closing == Close::Keep {
@@ -99,10 +128,20 @@ struct Server<'a> {
     preamble: Preamble,
     connection: Connection,
     head: Head,
+    /// Whether each request gets a new head.
+    fresh: bool,
     /// The body of the current request, as far as it is here.
     body: Vec<u8>,
     style: Style,
     run: Run,
+}
+
+/// Where the heads of the requests come from.
+enum Heads {
+    /// Each request gets its own.
+    Fresh,
+    /// All are put into this one.
+    Reused(Head),
 }
 
 /// What one run leaves behind.
@@ -128,13 +167,40 @@ enum Style {
     Stream,
 }
 
+impl Run {
+    fn compare(&self, name: &str, whole: &Self) -> Result<(), String> {
+        for (what, ours, theirs) in
+            [("events", &self.trace, &whole.trace), ("answers", &self.output, &whole.output)]
+        {
+            if ours != theirs {
+                let (ours, theirs) = (ours.escape_ascii(), theirs.escape_ascii());
+                return Err(format!("{what} differ:\nwhole {theirs}\n{name} {ours}"));
+            }
+        }
+        if (self.closing == Close::Abort) != (whole.closing == Close::Abort) {
+            return Err(format!("{name}: {:?}, not {:?}", self.closing, whole.closing));
+        }
+        Ok(())
+    }
+}
+
 impl Server<'_> {
-    fn run(input: &[u8], cuts: &[usize], limits: &HttpLimits) -> Result<Run, String> {
+    fn run(
+        input: &[u8],
+        cuts: &[usize],
+        limits: &HttpLimits,
+        heads: &mut Heads,
+    ) -> Result<Run, String> {
+        let (head, fresh) = match heads {
+            Heads::Fresh => (Head::new(), true),
+            Heads::Reused(head) => (std::mem::take(head), false),
+        };
         let mut server = Server {
             limits,
             preamble: Preamble::new(0),
             connection: Connection::new(NOW, limits),
-            head: Head::new(),
+            head,
+            fresh,
             body: Vec::new(),
             style: Style::Echo,
             run: Run {
@@ -151,6 +217,9 @@ impl Server<'_> {
         server.connection.receive_end();
         server.feed(&input[start..])?;
         server.run.closing = server.connection.closing();
+        if let Heads::Reused(head) = heads {
+            *head = server.head;
+        }
         if server.run.closing == Close::Keep {
             return Err("the connection outlives its input".to_owned());
         }
@@ -163,6 +232,9 @@ impl Server<'_> {
         for _ in 0..2 * input.len() + 8 {
             let rest = &input[start..];
             let is_idle = !self.connection.response_open() && !self.connection.request_open();
+            if self.fresh && self.connection.head_open() {
+                self.head = Head::new();
+            }
             let received = self.connection.receive(rest, &mut self.head, self.limits, NOW);
             if received.consumed > rest.len() {
                 return Err(format!("consumed {} of {}", received.consumed, rest.len()));
@@ -188,7 +260,7 @@ impl Server<'_> {
     fn request(&mut self, length: BodyLength) -> Result<(), String> {
         let head = &self.head;
         let summary = format!(
-            "{} {} {} {:?} {:?} {:?} {:?} {}",
+            "{} {} {} {:?} {:?} {:?} {:?} {:?} {}",
             head.method(),
             head.target(),
             head.path(),
@@ -196,6 +268,7 @@ impl Server<'_> {
             head.authority(),
             head.version(),
             length,
+            head.body_length(),
             head.expects_continue()
         );
         let asked = Asked { head: *head.method() == Method::HEAD };

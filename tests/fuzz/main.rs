@@ -20,12 +20,14 @@ use rng::Rng;
 
 #[test]
 fn corpus_is_replayed() {
+    let mut before = Vec::new();
     for (path, input) in corpus() {
-        for case in Case::all(&input) {
+        for case in Case::all(&input, &before) {
             if let Err(error) = attempt(&case) {
                 panic!("{}: {error}\n{case:?}", path.display());
             }
         }
+        before = input;
     }
 }
 
@@ -39,7 +41,13 @@ fn mutants_are_harmless() {
         // A seed of its own for each execution: a failure is repeated without those before it.
         let execution_seed = seed.wrapping_add(execution);
         let mut rng = Rng::new(execution_seed);
-        let case = Case::draw(mutator.draw(&mut rng), &mut rng);
+        let input = mutator.draw(&mut rng);
+        // Now and then the same with another mutation, so that header sections come again.
+        let before = match rng.below(2) {
+            0 => mutator.bend(&input, &mut rng),
+            _ => mutator.draw(&mut rng),
+        };
+        let case = Case::draw(input, before, &mut rng);
         if let Err(error) = attempt(&case) {
             let path = keep(&case.input);
             panic!(

@@ -27,6 +27,16 @@ impl Mutator {
         self.work.clone()
     }
 
+    /// The same stream, changed in one or two places.
+    pub(crate) fn bend(&mut self, input: &[u8], rng: &mut Rng) -> Vec<u8> {
+        self.work.clear();
+        self.work.extend_from_slice(input);
+        for _ in 0..1 + rng.below(2) {
+            self.mutate(rng);
+        }
+        self.work.clone()
+    }
+
     fn mutate(&mut self, rng: &mut Rng) {
         let at = rng.below(self.work.len() + 1);
         let span = at..(at + 1 + rng.below(8)).min(self.work.len()).max(at);

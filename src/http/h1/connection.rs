@@ -470,7 +470,7 @@ impl Connection {
         limits: &HttpLimits,
         now: Time,
     ) -> (usize, Option<Event<'i>>) {
-        let Reading::Head { scan, .. } = &mut self.state.reading else {
+        let Reading::Head { kind, scan, .. } = &mut self.state.reading else {
             unreachable!("a head is read in its own state")
         };
         let error = match parse::parse(scan, input, head, limits) {
@@ -478,11 +478,14 @@ impl Connection {
                 let event = self.begin_request(input, head, parsed, limits, now);
                 return (parsed.length, Some(event));
             }
-            Ok(None) if self.state.input == Input::Open => return (0, Some(Event::NeedInput)),
+            Ok(None) if self.state.input == Input::Open => {
+                *kind = kind_of(input);
+                return (0, Some(Event::NeedInput));
+            }
             Ok(None) => Error::HeadIncomplete,
             Err(error) => error,
         };
-        let kind = if parse::is_for_head(input) { Kind::Head } else { Kind::Other };
+        let kind = kind_of(input);
         (input.len(), Some(closed_or(self.fail(error, kind))))
     }
 
@@ -703,6 +706,12 @@ impl Plan {
             Framing::Nothing => Writing::Delimited,
         }
     }
+}
+
+/// What is known of the request from the start of its head: even an error is answered without a
+/// body when the request is one for HEAD.
+fn kind_of(input: &[u8]) -> Kind {
+    if input.starts_with(b"HEAD ") { Kind::Head } else { Kind::Other }
 }
 
 /// What the owner is told of a failure: there is nothing to answer when the response has ended.

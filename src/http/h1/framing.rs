@@ -44,8 +44,12 @@ enum Coding {
     Absent,
     /// The field is there, but no coding has been named so far.
     Empty,
+    /// Chunked alone.
     Chunked,
     Invalid,
+    /// Codings that are not chunked: the last one must be, or the length of the body is in doubt.
+    Unfinished,
+    /// Codings that we do not know, under a chunked that tells where the body ends.
     Unknown,
 }
 
@@ -120,7 +124,11 @@ impl Framing {
         }
         match self.coding {
             Coding::Chunked => return Ok(BodyLength::Chunked),
-            Coding::Empty | Coding::Invalid => return Err(Error::TransferCodingInvalid),
+            // RFC 9112 6.3: 400 when the final coding is not chunked, whatever stands before it.
+            Coding::Empty | Coding::Invalid | Coding::Unfinished => {
+                return Err(Error::TransferCodingInvalid);
+            }
+            // RFC 9112 6.1: 501 for a coding that is not understood.
             Coding::Unknown => return Err(Error::TransferCodingUnknown),
             Coding::Absent => {}
         }
@@ -210,14 +218,15 @@ impl Coding {
         if name.eq_ignore_ascii_case(b"identity") || !super::judge::is_token(name) {
             return Self::Invalid;
         }
-        Self::Unknown
+        Self::Unfinished
     }
 
-    /// A further member: chunked stands alone, or the length of the body is in doubt.
+    /// A further member: chunked comes once and last, or the length of the body is in doubt.
     fn and(self, next: Self) -> Self {
         match (self, next) {
             (Self::Empty, next) => next,
-            (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
+            (Self::Unfinished, Self::Chunked) => Self::Unknown,
+            (Self::Unfinished, Self::Unfinished) => Self::Unfinished,
             _ => Self::Invalid,
         }
     }

@@ -1,7 +1,7 @@
 //! The canonical judge of heads and trailer sections: line by line, in the order of the stream.
 //!
 //! A line is judged when its LF has arrived or its limit is passed, never earlier (but for the
-//! very first byte, which is judged before anything else). So the verdict
+//! very first bytes, which are judged before anything else). So the verdict
 //! is the same however the bytes were split, a bad line is answered without waiting for the rest,
 //! and a head that comes byte by byte costs no more than one that comes at once.
 
@@ -11,7 +11,7 @@ use super::framing::trim_ows;
 use crate::http::error::Error;
 use crate::http::head::{Field, Version};
 use crate::http::target::Target;
-use crate::limits::TRAILER_BYTES_MAX;
+use crate::limits::{METHOD_BYTES_MAX, TRAILER_BYTES_MAX};
 
 /// How far an incomplete section has been judged. All offsets count from its first byte.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -85,7 +85,7 @@ impl Scan {
     /// Judges the head at the start of `input` as far as it goes; its length once it is complete.
     pub(super) fn head(&mut self, input: &[u8], bounds: Bounds) -> Result<Option<usize>, Error> {
         if self.fields_start == 0 {
-            judge_first(input)?;
+            judge_first(input, bounds)?;
             let Some(end) = self.find_line(input) else {
                 return match input.len() {
                     // One more than the limit may still be the CR of the line end.
@@ -148,12 +148,20 @@ impl Scan {
     }
 }
 
-/// The only byte that is judged before its line is complete: who speaks another protocol, TLS
-/// above all, may never send an LF and is answered at once.
-fn judge_first(input: &[u8]) -> Result<(), Error> {
+/// The only bytes that are judged before their line is complete. Who speaks another protocol, TLS
+/// above all, may never send an LF and is answered at once. And RFC 9112 3: a method longer than
+/// any that is known is answered with 501, so it must be found before the line is too long.
+fn judge_first(input: &[u8], bounds: Bounds) -> Result<(), Error> {
     match input.first() {
-        Some(b'\n') => Err(Error::BareLineFeed),
-        Some(&byte) if !TOKEN[byte as usize] => Err(Error::MethodInvalid),
+        Some(b'\n') => return Err(Error::BareLineFeed),
+        Some(&byte) if !TOKEN[byte as usize] => return Err(Error::MethodInvalid),
+        _ => {}
+    }
+    // Where not even a method fits into a line, the limit of the line is passed first.
+    match input.get(..=METHOD_BYTES_MAX) {
+        Some(start) if METHOD_BYTES_MAX <= bounds.line_bytes && is_token(start) => {
+            Err(Error::MethodTooLong)
+        }
         _ => Ok(()),
     }
 }
@@ -266,9 +274,6 @@ pub(super) fn is_token(bytes: &[u8]) -> bool {
 pub(super) fn is_value_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
-
-/// Longest method that is passed on; the longest registered one has 17 bytes.
-pub(super) const METHOD_BYTES_MAX: usize = 32;
 
 static TOKEN: [bool; 256] = {
     let mut token = [false; 256];

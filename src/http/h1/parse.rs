@@ -4,11 +4,11 @@
 use std::mem::MaybeUninit;
 
 use super::framing::{Framing, Persistence};
-use super::judge::{self, Bounds, METHOD_BYTES_MAX, RequestLine, Scan};
+use super::judge::{self, Bounds, RequestLine, Scan};
 use crate::http::error::Error;
 use crate::http::head::{Field, Head, Known, Version};
 use crate::http::target::Target;
-use crate::limits::{HEADERS_MAX, HttpLimits};
+use crate::limits::{HEADERS_MAX, HttpLimits, METHOD_BYTES_MAX};
 
 /// A head that was accepted.
 #[derive(Clone, Copy, Debug)]
@@ -35,11 +35,6 @@ pub(super) fn parse(
     }
     let Some(length) = scan.head(input, bounds(limits))? else { return Ok(None) };
     fill(&input[..length], head, limits).map(Some)
-}
-
-/// Whether the request is one for HEAD, whose answer has no body even when it is an error.
-pub(super) fn is_for_head(input: &[u8]) -> bool {
-    input.starts_with(b"HEAD ")
 }
 
 fn bounds(limits: &HttpLimits) -> Bounds {

@@ -36,8 +36,8 @@ pub(super) enum Reading {
     Complete,
     /// We have half-closed; so many bytes more are read and thrown away.
     Draining { deadline: Deadline, left: u32 },
-    /// A head has begun.
-    Head { deadline: Deadline, scan: Scan },
+    /// A head has begun; the kind is as far as it is known, for the answer to one that is late.
+    Head { deadline: Deadline, kind: Kind, scan: Scan },
     /// No byte of a request yet, apart from empty lines.
     Idle { deadline: Deadline, empty_lines: u8 },
 }
@@ -150,7 +150,7 @@ impl State {
             0 => idle,
             _ => Deadline::after(now, limits.header_timeout),
         };
-        self.reading = Reading::Head { deadline, scan: Scan::default() };
+        self.reading = Reading::Head { deadline, kind: Kind::Other, scan: Scan::default() };
     }
 
     /// A head was accepted.
@@ -332,8 +332,8 @@ impl State {
             Reading::Draining { deadline, .. } if deadline.passed(now) => {
                 return Some(self.drained());
             }
-            Reading::Head { deadline, .. } if deadline.passed(now) => {
-                self.input_failed(Kind::Other);
+            Reading::Head { deadline, kind, .. } if deadline.passed(now) => {
+                self.input_failed(kind);
                 return Some(Timeout::Head);
             }
             Reading::Idle { deadline, .. } if deadline.passed(now) => {

@@ -40,6 +40,7 @@ pub(crate) struct Routed {
 
 /// Limits of the default settings, and of the constants that nobody can set.
 const LINE_BYTES: usize = 8 << 10;
+const METHOD_BYTES: usize = 32;
 const FIELD_BYTES: usize = 16 << 10;
 const FIELDS: usize = 100;
 const BODY_BYTES: u64 = 16 << 20;
@@ -60,6 +61,10 @@ pub(crate) fn judge(input: &[u8]) -> Judged {
         if skipped > EMPTY_LINES {
             return BAD;
         }
+    }
+    if input.get(at..at + METHOD_BYTES + 1).is_some_and(|start| start.iter().copied().all(is_token))
+    {
+        return Judged::Bad(&[501]);
     }
     let line = match line(&input[at..], LINE_BYTES) {
         Line::Long => return Judged::Bad(&[414]),
@@ -146,7 +151,12 @@ fn request_line(line: &[u8]) -> Result<Request, Judged> {
 /// The four forms of RFC 9112 3.2, reduced to a path.
 fn path(method: &str, target: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(target).ok()?;
-    if !text.bytes().all(is_uri_byte) || !percents_are_whole(text) {
+    let (before, query) = text.split_once('?').unwrap_or((text, ""));
+    let is_query_byte = |byte| is_uri_byte(byte) || b"{|}^\\`".contains(&byte);
+    if !before.bytes().all(is_uri_byte)
+        || !percents_are_whole(before)
+        || !query.bytes().all(is_query_byte)
+    {
         return None;
     }
     if method == "CONNECT" {
@@ -281,13 +291,15 @@ fn body(mut request: Request, fields: &[(String, Vec<u8>)], input: &[u8], start:
     let codings = members(fields, "transfer-encoding");
     let coded = values(fields, "transfer-encoding").next().is_some();
     if coded {
+        let last = codings.last().is_some_and(|coding| *coding == "chunked");
         let known = |coding: &&String| *coding == "chunked" || *coding == "identity";
-        if !request.http10 && lengths.is_empty() && !codings.iter().all(|coding| known(&coding)) {
+        let known = codings.iter().all(|coding| known(&coding));
+        if !request.http10 && lengths.is_empty() && last && !known {
             // Either is an answer for a coding that we do not know.
             return Judged::Bad(&[501, 400]);
         }
         if request.http10 || !lengths.is_empty() || codings != ["chunked"] {
-            return Judged::Bad(&[400, 501]);
+            return BAD;
         }
         return match chunked(&input[start..]) {
             Chunked::Bad => BAD,

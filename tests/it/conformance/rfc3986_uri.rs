@@ -303,13 +303,24 @@ pub(crate) fn cases() -> Vec<Case> {
         case("3986 3.3", "one segment is not two", target("/user/a/b"), serve([status(&[404])])),
     ];
     for byte in b"\"<>\\^`{|}" {
-        let says = format!("{:?} may not stand in a target", char::from(*byte));
+        let says = format!("{:?} may not stand in a path", char::from(*byte));
         cases.push(case(
             "3986 2",
             says,
             target(&format!("/user/a{}b", char::from(*byte))),
             refuse(&[400]),
         ));
+    }
+    // RFC 3986 3.4 wants these escaped too, but browsers send them as they were typed.
+    for byte in b"\\^`{|}[]" {
+        let says = format!("{:?} may stand in a query", char::from(*byte));
+        let sent = target(&format!("/user/x?a{}b", char::from(*byte)));
+        cases.push(case("3986 3.4", says, sent, serve([text("x")])));
+    }
+    for byte in b"\"<>" {
+        let says = format!("{:?} may not stand in a query", char::from(*byte));
+        let sent = target(&format!("/user/x?a{}b", char::from(*byte)));
+        cases.push(case("3986 3.4", says, sent, refuse(&[400])));
     }
     for byte in [0x00_u8, 0x01, 0x07, 0x0b, 0x0c, 0x1b, 0x1f, 0x7f, 0x80, 0xa0, 0xe9, 0xff] {
         let mut bytes = b"GET /user/a".to_vec();

@@ -70,8 +70,14 @@ pub(crate) fn cases() -> Vec<Case> {
             coding(" identity, chunked"),
             refuse(&[400, 501]),
         ),
-        case("9112 6.1", "chunked is not last", coding(" chunked, identity"), refuse(&[400, 501])),
-        case("9112 6.1", "chunked before gzip", coding(" chunked, gzip"), refuse(&[400, 501])),
+        case("9112 6.3", "chunked is not last", coding(" chunked, identity"), bad()),
+        case("9112 6.3", "chunked before gzip", coding(" chunked, gzip"), bad()),
+        case(
+            "9112 6.3",
+            "chunked around gzip",
+            coding(" chunked, gzip, chunked"),
+            refuse(&[400, 501]),
+        ),
         case("9112 6.1", "a coding that we do not know", coding(" gzip, chunked"), refuse(&[501])),
         case(
             "9112 6.1",
@@ -79,7 +85,7 @@ pub(crate) fn cases() -> Vec<Case> {
             post("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", BODY),
             refuse(&[501]),
         ),
-        case("9112 6.1", "an unknown coding alone", coding(" gzip"), refuse(&[400, 501])),
+        case("9112 6.3", "an unknown coding alone", coding(" gzip"), bad()),
         case("9112 6.1", "a coding that nobody knows", coding(" foo, chunked"), refuse(&[501])),
         case("9112 6.1", "deflate before chunked", coding(" deflate, chunked"), refuse(&[501])),
         case(
@@ -103,12 +109,7 @@ Transfer-Encoding: chunked\r\n\r\n{BODY}"
             b"POST /echo HTTP/1.0\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nhello",
             refuse(&[400, 501]),
         ),
-        case(
-            "9112 6.1",
-            "an unknown coding on a GET",
-            get("Transfer-Encoding: gzip\r\n"),
-            refuse(&[400, 501]),
-        ),
+        case("9112 6.3", "an unknown coding on a GET", get("Transfer-Encoding: gzip\r\n"), bad()),
         case(
             "9110 5.1",
             "Transfer_Encoding is another field",

@@ -253,3 +253,31 @@ fn the_wait_between_requests_can_be_renewed() {
     renew(&mut peer);
     assert_eq!(seconds_left(&peer), Some(30.0));
 }
+
+/// RFC 9110 9.3.2: not even an answer that comes for lack of a whole request may have a body.
+#[test]
+fn slow_head_of_head() {
+    for start in ["HEAD ", "HEAD / HTTP/1.1\r\nHost: a\r\n"] {
+        for cut in 1..start.len() {
+            let mut peer = Peer::new();
+            peer.give(&start.as_bytes()[..cut]);
+            peer.give(&start.as_bytes()[cut..]);
+            assert_eq!(peer.wait(10.0), Some(Timeout::Head));
+            assert!(peer.connection.body_suppressed());
+            peer.reject(Error::HeadTimeout);
+            let output = peer.output();
+            assert!(output.starts_with("HTTP/1.1 408 Request Timeout|"), "{output}");
+            assert!(output.contains("|Content-Length: 28|"), "{output}");
+            assert!(output.ends_with("||"), "{output}");
+        }
+    }
+    // The kind of the request before says nothing.
+    let mut peer = Peer::new();
+    peer.give(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    peer.answer(200, b"a");
+    peer.output();
+    peer.give(b"HEA");
+    assert_eq!(peer.wait(10.0), Some(Timeout::Head));
+    peer.reject(Error::HeadTimeout);
+    assert!(peer.output().ends_with("||the request came too slowly\n"));
+}

@@ -2,6 +2,7 @@
 
 mod answers;
 mod deadlines;
+mod repeated;
 mod requests;
 mod simulation;
 

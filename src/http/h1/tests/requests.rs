@@ -91,6 +91,13 @@ fn request_line() {
     check_line("G(T / HTTP/1.1", "! MethodInvalid");
     check_line(&format!("{} / HTTP/1.1", "A".repeat(33)), "! MethodTooLong");
     check_line(&format!("{} / HTTP/1.1", "A".repeat(32)), &format!("{} / None", "A".repeat(32)));
+    // Not a byte more than that is waited for, and nothing that follows is another fault.
+    check("A".repeat(33), "! MethodTooLong");
+    check("A".repeat(32), "");
+    check("A".repeat(9000), "! MethodTooLong");
+    check(format!("{}\n", "A".repeat(33)), "! MethodTooLong");
+    check(format!("{}\r\n", "A".repeat(32)), "! LineInvalid");
+    check(format!("{}( / HTTP/1.1\r\n", "A".repeat(32)), "! MethodInvalid");
     check("GET / HTTP/1.1\nHost: a\r\n\r\n", "! BareLineFeed");
     check("GET / HTTP/1.1\r\r\nHost: a\r\n\r\n", "! VersionInvalid");
     check("\x16\x03\x01", "! MethodInvalid");
@@ -119,7 +126,9 @@ fn target() {
     check_line("OPTIONS * HTTP/1.1", "OPTIONS * None");
     check_line("GET http://b/c?d HTTP/1.1", "GET http://b/c?d None");
     check_line("CONNECT a:1 HTTP/1.1", "CONNECT a:1 None");
-    for target in ["*", "a", "/a#b", "/%zz", "http://u@b/", "/\u{e4}", "/\"", "//[::"] {
+    check_line("GET /?{|}^\\`[]% HTTP/1.1", "GET /?{|}^\\`[]% None");
+    for target in ["*", "a", "/a#b", "/%zz", "http://u@b/", "/\u{e4}", "/\"", "//[::", "/{", "/?\""]
+    {
         check_line(&format!("GET {target} HTTP/1.1"), "! TargetInvalid");
     }
     let mut peer = Peer::new();
@@ -229,14 +238,28 @@ fn transfer_encoding() {
         "identity, chunked",
         "\"chunked\"",
         "chunked;",
+        // The last coding is not chunked.
+        "gzip",
+        "gzip, br",
+        "gzip;q=1",
+        "xchunked",
+        "chunkedx",
+        "chunked, gzip",
+        "chunked, gzip, chunked",
+        "gzip, chunked, chunked",
+        "gzip, (, chunked",
     ] {
         check_body(&[&format!("Transfer-Encoding: {value}")], "", "! TransferCodingInvalid");
     }
-    for value in ["gzip", "gzip, chunked", "chunked, gzip", "xchunked", "chunkedx", "gzip;q=1"] {
+    for value in ["gzip, chunked", "gzip, br,, chunked", "xchunked, chunked", "gzip;q=1, chunked"] {
         check_body(&[&format!("Transfer-Encoding: {value}")], "", "! TransferCodingUnknown");
     }
     let twice = ["Transfer-Encoding: chunked"; 2];
     check_body(&twice, "0\r\n\r\n", "! TransferCodingInvalid");
+    let lines = ["Transfer-Encoding: gzip", "Transfer-Encoding:", "Transfer-Encoding: chunked"];
+    check_body(&lines, "0\r\n\r\n", "! TransferCodingUnknown");
+    let lines = ["Transfer-Encoding: chunked", "Transfer-Encoding: gzip"];
+    check_body(&lines, "0\r\n\r\n", "! TransferCodingInvalid");
     let both = ["Transfer-Encoding: chunked", "Content-Length: 5"];
     check_body(&both, "0\r\n\r\n", "! FramingConflict");
     check("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", "! TransferCodingInvalid");
