@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::sockopt::set_socket_linger;
+use rustix::net::sockopt::{set_socket_linger, set_socket_recv_buffer_size};
 
 use super::response::{Asked, Response, parse, show};
 
@@ -42,6 +42,13 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Client { stream, buffer: vec![], end: None })
+    }
+
+    /// Makes the receive buffer small, so that what this client does not read stays with the
+    /// server. For a client that has not received anything yet.
+    pub(crate) fn narrow(self) -> Client {
+        set_socket_recv_buffer_size(&self.stream, 8 << 10).expect("SO_RCVBUF is settable");
+        self
     }
 
     /// A second handle, to write from another thread while this one reads.
@@ -81,6 +88,27 @@ impl Client {
                 return Err(format!("no whole answer; so far {}", show(&self.buffer)));
             }
             self.fill()?;
+        }
+    }
+
+    /// Reads one response as a slow client does, so many bytes every 50 ms.
+    pub(crate) fn response_slowly(
+        &mut self,
+        asked: Asked,
+        bytes: usize,
+    ) -> Result<Response, String> {
+        let mut due = Instant::now();
+        loop {
+            if let Some((response, used)) = parse(&self.buffer, asked, self.end.is_some())? {
+                self.buffer.drain(..used);
+                return Ok(response);
+            }
+            due += SLOW_STEP;
+            super::pause(due.saturating_duration_since(Instant::now()));
+            let read = self.buffer.len() + bytes;
+            while self.buffer.len() < read && self.end.is_none() {
+                self.fill_at_most(read - self.buffer.len())?;
+            }
         }
     }
 
@@ -159,7 +187,11 @@ impl Client {
     }
 
     fn fill(&mut self) -> Result<(), String> {
-        let mut chunk = vec![0; 64 << 10];
+        self.fill_at_most(64 << 10)
+    }
+
+    fn fill_at_most(&mut self, bytes: usize) -> Result<(), String> {
+        let mut chunk = vec![0; bytes];
         match self.stream.read(&mut chunk) {
             Ok(0) => self.end = Some(End::Fin),
             Ok(count) => self.buffer.extend_from_slice(&chunk[..count]),
@@ -175,3 +207,6 @@ impl Client {
         Ok(())
     }
 }
+
+/// How often a slow client reads.
+const SLOW_STEP: Duration = Duration::from_millis(50);
