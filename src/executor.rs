@@ -10,18 +10,20 @@
 //! shows as an execution that nobody here accounts for ([`census`]), and from then on the driver
 //! behaves as if a task were always alive.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use glommio::io::BufferedFile;
 use glommio::{LocalExecutorBuilder, Placement};
+
+use crate::sys::descriptors;
 
 /// Bytes that glommio registers for storage I/O, against RLIMIT_MEMLOCK; its default of 10 MiB is
 /// more than the usual limit of 8 MiB.
@@ -34,6 +36,8 @@ thread_local! {
     static LIVE: Cell<usize> = const { Cell::new(0) };
     /// Polls of those tasks and of the driver.
     static POLLS: Cell<u64> = const { Cell::new(0) };
+    /// Whom to tell that a task runs.
+    static BUSY: RefCell<Option<BusyReport>> = const { RefCell::new(None) };
     /// Whether a task that was spawned elsewhere has ever run.
     static STRANGERS: Cell<bool> = const { Cell::new(false) };
 }
@@ -50,7 +54,7 @@ pub fn run<T>(future: impl Future<Output = T> + 'static) -> io::Result<T> {
         .ring_depth(RING_DEPTH)
         .make()
         .map_err(|error| io::Error::other(error.to_string()))?;
-    Ok(executor.run(Polled(Box::pin(future))))
+    Ok(executor.run(Polled::new(future, false)))
 }
 
 /// A spawned task; dropping it cancels the future.
@@ -62,11 +66,11 @@ pub struct Task {
 pub fn spawn(future: impl Future<Output = ()> + 'static) -> Task {
     LIVE.set(LIVE.get() + 1);
     let alive = Alive;
-    let future = Polled(Box::pin(async move {
+    let counted = async move {
         let _alive = alive;
         future.await;
-    }));
-    Task { _task: glommio::spawn_local(future) }
+    };
+    Task { _task: glommio::spawn_local(Polled::new(counted, true)) }
 }
 
 /// Wait for `duration`.
@@ -120,16 +124,54 @@ impl Drop for Alive {
     }
 }
 
-/// Counts a future's polls.
-struct Polled<T>(Pin<Box<dyn Future<Output = T>>>);
+/// Counts a future's polls, as the executor counts executions.
+struct Polled<T> {
+    future: Pin<Box<dyn Future<Output = T>>>,
+    done: bool,
+    /// Whether the time it takes is reported ([`report_busy`]).
+    reported: bool,
+}
+
+impl<T> Polled<T> {
+    fn new(future: impl Future<Output = T> + 'static, reported: bool) -> Self {
+        Self { future: Box::pin(future), done: false, reported }
+    }
+}
 
 impl<T> Future for Polled<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         POLLS.set(POLLS.get() + 1);
-        self.0.as_mut().poll(cx)
+        let report = if self.reported { BUSY.with_borrow(Clone::clone) } else { None };
+        if let Some(report) = &report {
+            report(true);
+        }
+        let poll = self.future.as_mut().poll(cx);
+        if let Some(report) = &report {
+            report(false);
+        }
+        self.done = poll.is_ready();
+        poll
     }
+}
+
+impl<T> Drop for Polled<T> {
+    fn drop(&mut self) {
+        // The executor runs a cancelled task once more, to drop it, and counts that.
+        if !self.done {
+            POLLS.set(POLLS.get() + 1);
+        }
+    }
+}
+
+/// Told with true when a task begins to run, with false when it pauses.
+pub type BusyReport = Rc<dyn Fn(bool)>;
+
+/// Have `report` told when a task begins to run and when it pauses, so that one which never does
+/// can be found from outside.
+pub fn report_busy(report: BusyReport) {
+    BUSY.set(Some(report));
 }
 
 /// Let the tasks that are ready run once, and find out whether somebody spawned tasks behind our
@@ -157,22 +199,28 @@ pub fn has_company() -> bool {
 ///
 /// glommio has no call to wait for a descriptor that is not its own, but reading eight bytes of
 /// an eventfd as if it were a file is an operation of its ring: it completes when the eventfd is
-/// signalled and takes the signal with it.
+/// signalled and takes the signal with it. A task of its own does the reading: glommio keeps a
+/// waker for every poll of such an operation, so it must not be polled anew for every sleep.
 pub struct Bell {
     eventfd: OwnedFd,
-    file: Rc<BufferedFile>,
-    /// The read under way; kept from sleep to sleep.
-    read: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    /// `None` until the first sleep.
+    rung: Option<Rc<Rung>>,
+}
+
+/// What the reading task has to say.
+#[derive(Default)]
+struct Rung {
+    rang: Cell<bool>,
+    sleeper: RefCell<Option<Waker>>,
 }
 
 impl Bell {
-    /// Wrap `eventfd`, which must be blocking (glommio would be told EAGAIN otherwise).
+    /// A bell that has not rung.
     ///
     /// # Errors
-    /// When the descriptor cannot be duplicated.
-    pub fn new(eventfd: OwnedFd) -> io::Result<Self> {
-        let file = Rc::new(crate::sys::descriptors::from_owned_fd(eventfd.try_clone()?));
-        Ok(Self { eventfd, file, read: None })
+    /// When the process is out of descriptors.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { eventfd: descriptors::bell()?, rung: None })
     }
 
     /// What others signal.
@@ -182,40 +230,55 @@ impl Bell {
 
     /// Sleep until the bell rings, `until`, or `ready` says that there is work; `ready` is asked
     /// on every wake and keeps the waker.
+    ///
+    /// # Errors
+    /// When the process is out of descriptors at the first sleep.
     pub async fn wait(
         &mut self,
         until: Option<Instant>,
         mut ready: impl FnMut(&Context<'_>) -> bool,
-    ) {
+    ) -> io::Result<()> {
+        let rung = match &self.rung {
+            Some(rung) => rung,
+            None => self.rung.insert(listen(self.eventfd.try_clone()?)),
+        };
         let mut timer = until.map(|until| {
             glommio::timer::Timer::new(until.saturating_duration_since(Instant::now()))
         });
-        let file = &self.file;
-        let read = self.read.get_or_insert_with(|| {
-            let file = Rc::clone(file);
-            Box::pin(async move {
-                if let Err(error) = file.read_at(0, 8).await {
-                    tracing::error!(%error, "the wake-up descriptor could not be read");
-                }
-            })
-        });
-        let mut rang = false;
         std::future::poll_fn(|cx| {
-            if ready(cx) {
+            if ready(cx) || rung.rang.take() {
                 return Poll::Ready(());
             }
-            if read.as_mut().poll(cx).is_ready() {
-                rang = true;
-                return Poll::Ready(());
-            }
+            rung.sleeper.replace(Some(cx.waker().clone()));
             match &mut timer {
                 Some(timer) => Pin::new(timer).poll(cx).map(|_| ()),
                 None => Poll::Pending,
             }
         })
         .await;
-        if rang {
-            self.read = None;
-        }
+        rung.sleeper.take();
+        Ok(())
     }
+}
+
+/// Start the task that reads `eventfd` again and again.
+fn listen(eventfd: OwnedFd) -> Rc<Rung> {
+    let rung = Rc::new(Rung::default());
+    let told = Rc::clone(&rung);
+    let file: BufferedFile = descriptors::from_owned_fd(eventfd);
+    let reading = async move {
+        loop {
+            if let Err(error) = file.read_at(0, 8).await {
+                tracing::error!(%error, "the wake-up descriptor could not be read");
+                sleep(Duration::from_millis(10)).await;
+            }
+            told.rang.set(true);
+            if let Some(sleeper) = told.sleeper.take() {
+                sleeper.wake();
+            }
+        }
+    };
+    // Not one of the tasks that make company: it only listens while somebody sleeps.
+    glommio::spawn_local(Polled::new(reading, false)).detach();
+    rung
 }

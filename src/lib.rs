@@ -29,6 +29,8 @@ pub mod sys;
 #[forbid(unsafe_code)]
 pub mod telemetry;
 
+pub use ::bytes::Bytes;
+pub use ::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 pub use app::App;
 pub use exit::Exit;
 pub use handler::{Body, Event, Html, IntoResponse, Json, Request, Response, Sender, task};

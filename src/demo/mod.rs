@@ -2,7 +2,7 @@
 //! would write it who uses the library, with nothing but its public interface.
 
 use std::ops::RangeInclusive;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use ::http::{HeaderValue, StatusCode, header};
 use bytes::Bytes;
@@ -24,6 +24,8 @@ pub fn app() -> App {
         .get("/stream", stream)
         .get("/events", events)
         .get("/panic", panics)
+        .get("/spin/{ms}", spin)
+        .get("/spin-later/{ms}", task(spin_later))
 }
 
 /// The front page, which links to all the others.
@@ -39,6 +41,8 @@ const FILE: &str = "/etc/os-release";
 const FILE_BYTES_MAX: usize = 64 << 10;
 /// Below the default of `limits.handler-timeout`.
 const WAIT_MS: RangeInclusive<u64> = 0..=30_000;
+/// The executor has one thread for blocking calls, and they cannot be cancelled.
+const BLOCK_MS: RangeInclusive<u64> = 0..=2_000;
 const GAP_MS: RangeInclusive<u64> = 0..=30_000;
 /// A clock without a pause would be a load generator.
 const EVENT_GAP_MS: RangeInclusive<u64> = 1..=60_000;
@@ -74,6 +78,22 @@ async fn echo(mut request: Request) -> Result<Response, Error> {
     Ok(Response::relay(request.take_body().gather(64 << 10).await?))
 }
 
+/// What an inline handler must not do: it has the whole shard to itself for that long.
+fn spin(request: &Request) -> Result<String, Error> {
+    let ms = within(request.param_as("ms")?, WAIT_MS)?;
+    let end = Instant::now() + Duration::from_millis(ms);
+    while Instant::now() < end {
+        std::hint::spin_loop();
+    }
+    Ok(format!("nobody else on this shard was served for {ms} ms\n"))
+}
+
+/// The same in a task, after it has waited once.
+async fn spin_later(request: Request) -> Result<String, Error> {
+    executor::sleep(Duration::from_millis(1)).await;
+    spin(&request)
+}
+
 async fn sleep(request: Request) -> Result<String, Error> {
     let ms = within(request.param_as("ms")?, WAIT_MS)?;
     executor::sleep(Duration::from_millis(ms)).await;
@@ -81,7 +101,7 @@ async fn sleep(request: Request) -> Result<String, Error> {
 }
 
 async fn block(request: Request) -> Result<String, Error> {
-    let ms = within(request.param_as("ms")?, WAIT_MS)?;
+    let ms = within(request.param_as("ms")?, BLOCK_MS)?;
     // Meant: this is the call that would hold up a shard if it were made inside a turn.
     executor::spawn_blocking(move || std::thread::sleep(Duration::from_millis(ms))).await;
     Ok(format!("a thread was blocked for {ms} ms; the shard was not\n"))

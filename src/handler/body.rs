@@ -127,7 +127,7 @@ struct Channel {
 
 impl Channel {
     fn push(&mut self, chunk: Bytes) {
-        self.queued_bytes += chunk.len();
+        self.queued_bytes += cost(&chunk);
         self.chunks.push_back(chunk);
         self.reader.wake();
     }
@@ -138,7 +138,7 @@ impl Channel {
         }
         let chunk = self.chunks.pop_front()?;
         let was_full = self.queued_bytes >= self.capacity_bytes;
-        self.queued_bytes -= chunk.len();
+        self.queued_bytes -= cost(&chunk);
         self.length = self.length.map(|length| length.saturating_sub(chunk.len() as u64));
         if was_full && self.queued_bytes < self.capacity_bytes {
             self.writer.wake();
@@ -162,6 +162,15 @@ impl Channel {
     }
 }
 
+/// What a chunk takes of a channel's capacity: its bytes, and what it costs us to keep it, so that
+/// many tiny ones are no way around the bound.
+fn cost(chunk: &Bytes) -> usize {
+    chunk.len() + CHUNK_COST_BYTES
+}
+
+/// A chunk in a queue, and its allocation.
+const CHUNK_COST_BYTES: usize = 64;
+
 /// A channel that holds `capacity_bytes` before its writer has to wait.
 pub fn channel(capacity_bytes: usize) -> (Sender, Body) {
     let channel = Rc::new(RefCell::new(Channel {
@@ -176,7 +185,10 @@ pub fn channel(capacity_bytes: usize) -> (Sender, Body) {
         writers: 1,
         length: None,
     }));
-    (Sender { channel: Rc::clone(&channel) }, Body { front: Bytes::new(), inner: Inner::Channel(channel) })
+    (
+        Sender { channel: Rc::clone(&channel) },
+        Body { front: Bytes::new(), inner: Inner::Channel(channel) },
+    )
 }
 
 /// The writing end of a streamed body. Clones write to the same body; it ends when the last one
@@ -371,15 +383,14 @@ impl Body {
     /// # Errors
     /// As [`Body::next`].
     pub async fn gather(mut self, bytes: usize) -> Result<Self, BodyError> {
-        let Some(first) = self.next().await.transpose()? else { return Ok(Self::empty()) };
-        self.front = first;
-        while self.front.len() < bytes {
-            let front = std::mem::take(&mut self.front);
-            let Some(chunk) = self.next().await.transpose()? else { return Ok(Self::full(front)) };
-            let mut joined = Vec::from(front);
-            joined.extend_from_slice(&chunk);
-            self.front = joined.into();
+        let mut front = Vec::new();
+        while front.len() < bytes {
+            match self.next().await.transpose()? {
+                Some(chunk) => front.extend_from_slice(&chunk),
+                None => return Ok(Self::full(front.into())),
+            }
         }
+        self.front = front.into();
         Ok(self)
     }
 
@@ -466,7 +477,7 @@ mod tests {
 
     #[test]
     fn a_full_channel_makes_its_writer_wait() {
-        let (sender, mut body) = channel(10);
+        let (sender, mut body) = channel(10 + CHUNK_COST_BYTES);
         assert_eq!(now(sender.send("12345")), Some(Ok(())));
         assert_eq!(now(sender.send("67890")), Some(Ok(())));
         assert_eq!(now(sender.send("more")), None);
@@ -475,6 +486,13 @@ mod tests {
         assert_eq!(now(sender.send("more")), Some(Ok(())));
         drop(sender);
         assert_eq!(now(body.collect(100)), Some(Ok(Bytes::from("67890more"))));
+    }
+
+    #[test]
+    fn tiny_chunks_are_no_way_around_the_bound() {
+        let (sender, _body) = channel(64 << 10);
+        let sent = (0..10_000).take_while(|_| now(sender.send("x")).is_some()).count();
+        assert!(sent < 1100, "{sent} chunks of one byte");
     }
 
     #[test]

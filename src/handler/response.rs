@@ -262,7 +262,7 @@ impl Event {
 
     /// The same with the time after which a client that lost the stream comes back.
     pub fn retry(mut self, after: Duration) -> Self {
-        let _infallible = write!(self.text, "retry: {}\n", after.as_millis());
+        let _infallible = writeln!(self.text, "retry: {}", after.as_millis());
         self
     }
 }

@@ -14,7 +14,7 @@ thread_local! {
 
 /// An empty buffer, a used one if there is one.
 pub(crate) fn take() -> Vec<u8> {
-    SPARE.with_borrow_mut(|spare| spare.pop()).unwrap_or_default()
+    SPARE.with_borrow_mut(Vec::pop).unwrap_or_default()
 }
 
 /// Give a buffer back.

@@ -98,8 +98,6 @@ pub struct Errno(pub i32);
 impl Errno {
     /// Cancelled at our own wish.
     pub const CANCELED: Self = Self(libc::ECANCELED);
-    /// The kernel had no memory for the operation.
-    pub const NO_MEMORY: Self = Self(libc::ENOMEM);
     /// The buffer ring was empty.
     pub const NO_BUFFERS: Self = Self(libc::ENOBUFS);
 
@@ -121,8 +119,8 @@ impl std::fmt::Display for Errno {
     }
 }
 
-/// A completion as it lies in the ring, copied out before any is handled.
-#[derive(Clone, Copy)]
+/// A completion as it lies in the ring, copied out before any is handled. Not to be copied: what
+/// it stands for is handed out once.
 pub struct Raw {
     token: Token,
     result: i32,
@@ -199,8 +197,9 @@ impl Ring {
             .map_err(step("io_uring_setup with SINGLE_ISSUER | DEFER_TASKRUN"))?;
         let buffers = Buffers::map().map_err(step("mapping the receive buffers"))?;
         // SAFETY: the address is the start of a mapping of `count` zero-initialised entries. It
-        // is owned by `Ring::buffers`, declared after `Ring::io`, so the ring that it is
-        // registered with is closed before it is unmapped; leases keep it alive even longer.
+        // is owned by `Ring::buffers`, declared after `Ring::io`, and `Ring::drop` gives up the
+        // ring's own reference to itself first, so the ring that it is registered with is closed
+        // before it is unmapped; leases keep it alive even longer.
         unsafe {
             io.submitter().register_buf_ring_with_flags(
                 buffers.address(),
@@ -230,8 +229,7 @@ impl Ring {
     /// clients that connected right after a kill -9 up to 20 were accepted by the dead and reset,
     /// while their successor was already there. Those that are not accepted wait for it.
     pub fn watch_listener(&mut self, listener: BorrowedFd<'_>, index: u32) {
-        let entry =
-            opcode::PollAdd::new(Fd(listener.as_raw_fd()), libc::POLLIN as u32).multi(true);
+        let entry = opcode::PollAdd::new(Fd(listener.as_raw_fd()), libc::POLLIN as u32).multi(true);
         self.push(entry.build(), Token::new(Kind::Accept, index, 0));
     }
 
@@ -342,9 +340,8 @@ impl Ring {
         if self.alarm.is_some_and(|alarm| alarm <= until) {
             return;
         }
-        *self.alarm_at = Timespec::new()
-            .sec(until / NANOS_PER_SECOND)
-            .nsec((until % NANOS_PER_SECOND) as u32);
+        *self.alarm_at =
+            Timespec::new().sec(until / NANOS_PER_SECOND).nsec((until % NANOS_PER_SECOND) as u32);
         let at = &raw const *self.alarm_at;
         if self.alarm.is_some() {
             let entry = opcode::TimeoutUpdate::new(ALARM.0, at).flags(TimeoutFlags::ABS).build();
@@ -441,7 +438,8 @@ impl Ring {
             // receive buffers in `buffers`; the alarm's time, in a box that is only written
             // before a push, is read while it is submitted. Other operations carry no pointers.
             // Descriptors
-            // are borrowed from live owners and only closed through this same queue, in order.
+            // are borrowed from live owners: sockets are closed through this same queue, in
+            // order; listeners once their watch has ended, so that nothing of them is queued.
             if unsafe { self.io.submission().push(&entry) }.is_ok() {
                 return;
             }
@@ -468,6 +466,15 @@ impl Ring {
     }
 }
 
+impl Drop for Ring {
+    fn drop(&mut self) {
+        if self.registered >= 0 {
+            // Else the ring outlives its descriptor, and with it the use of our buffers.
+            unregister_self(self.io.as_raw_fd(), self.registered);
+        }
+    }
+}
+
 fn resolve_accept(raw: Raw, armed: bool) -> Completion {
     let listener = raw.token.index();
     if raw.result < 0 {
@@ -485,6 +492,15 @@ fn register_self(ring: RawFd) -> i32 {
     let result =
         unsafe { libc::syscall(libc::SYS_io_uring_register, ring, 20, &raw mut update, 1) };
     if result == 1 { update.offset as i32 } else { -1 }
+}
+
+/// Undo `register_self`. It cannot fail for an index that was registered, and there is nobody to
+/// tell if it did.
+fn unregister_self(ring: RawFd, registered: i32) {
+    let mut update = RsrcUpdate { offset: registered as u32, reserved: 0, data: 0 };
+    // SAFETY: IORING_UNREGISTER_RING_FDS (21) reads one io_uring_rsrc_update, which `update` is
+    // and which lives across the call.
+    unsafe { libc::syscall(libc::SYS_io_uring_register, ring, 21, &raw mut update, 1) };
 }
 
 /// `struct io_uring_rsrc_update` of the uapi header.

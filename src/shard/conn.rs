@@ -43,11 +43,15 @@ pub(crate) struct Http {
     pub(crate) ready: Rc<Ready>,
     /// The request of the turn; inline handlers borrow it, others take it away.
     request: Request,
-    /// Outputs without an owner.
+    /// Outputs without an owner, boxed as their owners keep them.
+    #[expect(clippy::vec_box, reason = "they move to connections and back as they are")]
     outputs: Vec<Box<Output>>,
     /// Buffers without an owner, for input that waits.
-    carries: Vec<Box<Vec<u8>>>,
+    carries: Vec<Carry>,
 }
+
+/// Input that waits. Boxed: a connection without any is to cost one word.
+type Carry = Box<Vec<u8>>;
 
 /// Spare outputs and carries that are kept.
 const SPARE_MAX: usize = 256;
@@ -83,7 +87,7 @@ impl Http {
         }
     }
 
-    fn recycle_carry(&mut self, mut carry: Box<Vec<u8>>) {
+    fn recycle_carry(&mut self, mut carry: Carry) {
         if self.carries.len() < SPARE_MAX && carry.capacity() <= OUTPUT_BYTES_HIGH {
             carry.clear();
             self.carries.push(carry);
@@ -103,7 +107,7 @@ pub(crate) struct Conn {
     /// Whether it stands in the turn's list.
     pub(crate) dirty: bool,
     /// Bytes that arrived and could not be consumed yet.
-    carry: Option<Box<Vec<u8>>>,
+    carry: Option<Carry>,
     /// What is to be sent next.
     output: Option<Box<Output>>,
     exchange: Option<Box<Exchange>>,
@@ -138,6 +142,7 @@ impl Drop for Exchange {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "an exchange is boxed as a whole")]
 enum Stage {
     /// The body of an inline handler's request is arriving.
     Collecting { request: Request, body: Vec<u8>, handler: usize },
@@ -196,14 +201,32 @@ impl Conn {
         self.pending_output() > 0
     }
 
-    /// Whether more bytes of the peer are welcome.
+    /// Whether more bytes of the peer are welcome. A head that is still incomplete waits in the
+    /// carry whatever its size: its limits are the core's, which needs the bytes to apply them.
     pub(crate) fn wants_input(&self) -> bool {
-        self.carry.as_ref().is_none_or(|carry| carry.len() < CARRY_BYTES_HIGH)
+        let within = self.carry.as_ref().is_none_or(|carry| carry.len() < CARRY_BYTES_HIGH);
+        within || (self.core.head_open() && self.pending_output() < OUTPUT_BYTES_HIGH)
+    }
+
+    /// Whether nothing is on its way to the peer, and nothing of the peer's waits in us.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.flight.is_none() && !self.has_output() && self.carry.is_none()
+    }
+
+    /// Whether nothing of the peer's waits in us.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.carry.is_none()
+    }
+
+    /// An output in which nothing was left to send.
+    pub(crate) fn take_empty_output(&mut self) -> Option<Box<Output>> {
+        self.output.take_if(|output| output.is_empty())
     }
 
     /// Whether a look at the connection is due when its send has landed.
     pub(crate) fn needs_settling(&self) -> bool {
         self.output.is_some()
+            || self.receive == Receive::Ended
             || self.exchange.is_some()
             || self.carry.is_some()
             || self.core.closing() != Close::Keep
@@ -435,24 +458,41 @@ fn first_step(function: &TaskFn, request: Request) -> FirstStep {
 
 /// A pending handler as a task: leaves the response where the connection finds it.
 async fn run_handler(future: LocalFuture<Response>, answer: Rc<Answer>, notify: Rc<ConnNotify>) {
-    let response = Guarded(future).await.unwrap_or_else(|Panicked| Error::Internal.into_response());
+    let response =
+        Guarded::new(future).await.unwrap_or_else(|Panicked| Error::Internal.into_response());
     *answer.borrow_mut() = Some(response);
     notify.notify();
 }
 
-/// A future whose panics are a result.
-struct Guarded<T>(LocalFuture<T>);
+/// A future whose panics are a result, also those of what it drops.
+struct Guarded<T>(Option<LocalFuture<T>>);
 
 struct Panicked;
+
+impl<T> Guarded<T> {
+    fn new(future: LocalFuture<T>) -> Self {
+        Self(Some(future))
+    }
+}
 
 impl<T> Future for Guarded<T> {
     type Output = Result<T, Panicked>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
+        let Some(future) = &mut self.0 else { return Poll::Ready(Err(Panicked)) };
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
             Ok(poll) => poll.map(Ok),
             Err(_) => Poll::Ready(Err(Panicked)),
         }
+    }
+}
+
+impl<T> Drop for Guarded<T> {
+    fn drop(&mut self) {
+        // A client that leaves drops its handler: a panic in a destructor there is that
+        // request's, reported by the hook, and not the end of the shard.
+        let future = self.0.take();
+        let _reported = catch_unwind(AssertUnwindSafe(|| drop(future)));
     }
 }
 
@@ -608,6 +648,7 @@ fn answer_stream(conn: &mut Conn, id: ConnId, http: &mut Http, response: &mut Re
     }
     respond(conn, http, &response.head(), length);
     if conn.core.body_suppressed() {
+        drop(producer.map(Guarded::new));
         end_stage(conn);
         let output = out(&mut conn.output, http);
         return conn.core.finish(&http.limits, http.now, output.buffer());
@@ -634,7 +675,7 @@ async fn run_producer(
     notify: Rc<ConnNotify>,
 ) {
     // Gone is no failure: then nobody reads, and this task is about to be dropped.
-    if let Err(Panicked) = Guarded(future).await {
+    if let Err(Panicked) = Guarded::new(future).await {
         failed.set(true);
         notify.notify();
     }

@@ -51,10 +51,16 @@ impl Life {
 impl Shard {
     /// Begin to leave.
     pub(super) fn leave(&mut self, heir: Heir, grace: Duration) {
-        if !self.life.is_serving() {
+        let now = self.http.now;
+        if let Life::Leaving(leaving) = &mut self.life {
+            // The second word counts: less time, or nobody to leave the queue to after all.
+            leaving.grace_until = leaving.grace_until.min(now + grace);
+            if heir == Heir::Nobody && leaving.heir == Heir::Successor && !leaving.accept_closed {
+                leaving.heir = heir;
+                leaving.accept_until = now + SYN_SETTLE;
+            }
             return;
         }
-        let now = self.http.now;
         self.http.draining = true;
         self.stop_accepting();
         for id in self.conns.ids() {
@@ -90,6 +96,9 @@ impl Shard {
         }
         if cut_now {
             self.cut_all();
+            for listening in &mut self.listeners {
+                listening.socket = None;
+            }
         }
         let closed = self.listeners.iter().all(|listening| listening.socket.is_none());
         if let Life::Leaving(leaving) = &mut self.life {
@@ -115,29 +124,42 @@ impl Shard {
             }
             if let Some(listener) = self.listeners[index].socket.take()
                 && heir == Heir::Nobody
+                && !self.empty(&listener)
             {
-                self.empty(&listener);
+                self.listeners[index].socket = Some(listener);
             }
         }
     }
 
-    fn empty(&mut self, listener: &Listener) {
+    /// Take what is in the queue; false if there is no room for it now, so that another attempt
+    /// is due when connections have ended.
+    fn empty(&mut self, listener: &Listener) -> bool {
         loop {
             match socket::accept_one(listener) {
                 Ok(Some(socket)) => self.admit(socket),
-                Ok(None) => return,
+                Ok(None) => return true,
                 Err(error) => {
-                    return tracing::warn!(%error, "connections in the accept queue are lost");
+                    tracing::debug!(%error, "the accept queue cannot be emptied yet");
+                    if let Life::Leaving(leaving) = &mut self.life {
+                        leaving.accept_until = self.http.now + QUEUE_RETRY;
+                    }
+                    return false;
                 }
             }
         }
     }
 
-    /// Close the connections on which nothing happens.
+    /// Close the connections on which nothing happens. One whose last answer is still on its way
+    /// is closed when it has arrived; one with a request that waits gets its answer first.
     fn close_idle(&mut self) {
+        let now = self.http.now;
         for id in self.conns.ids() {
-            if self.conns.get(id).is_some_and(|conn| conn.core.is_idle()) {
+            let Some(conn) = self.conns.get(id) else { continue };
+            if conn.core.is_idle() && conn.is_quiet() {
                 self.close(id);
+            } else if conn.core.is_idle() && conn.is_answered() {
+                conn.core.drain(&self.http.limits, now);
+                self.touch(id);
             }
         }
     }
@@ -153,5 +175,7 @@ impl Shard {
 /// After new clients are dropped, handshakes that were under way complete within this time: a
 /// queue emptied at once lost a connection in 3 of 5 stops, after 2 ms in none.
 const SYN_SETTLE: Duration = Duration::from_millis(2);
+/// How long to wait for room when the accept queue cannot be emptied.
+const QUEUE_RETRY: Duration = Duration::from_millis(20);
 /// Connections without a request get this long for one that is on its way.
 const IDLE_GRACE: Duration = Duration::from_secs(1);

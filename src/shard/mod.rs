@@ -14,7 +14,7 @@ mod timer;
 mod turn;
 mod watch;
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -36,7 +36,8 @@ use crate::sys::channel::{Channel, FromChild, Received, ToChild};
 use crate::sys::page::SharedPage;
 use crate::sys::process::PidFd;
 use crate::sys::signal::SignalFd;
-use crate::sys::{clock, descriptors, poll, process};
+use crate::sys::terminate::on_terminate;
+use crate::sys::{clock, descriptors, poll};
 
 /// What a shard is started with.
 pub struct Setup {
@@ -119,27 +120,30 @@ struct Control {
     channel: Channel,
     signals: SignalFd,
     supervisor: PidFd,
+    /// Counts the TERMs that arrived.
+    terminate: OwnedFd,
     grace: Duration,
-    force: Duration,
     /// Whether the supervisor is known to be gone.
     orphaned: bool,
 }
 
 async fn drive(setup: Setup) -> Result<End, StartError> {
+    let seconds = (setup.grace + setup.force).as_secs().saturating_add(1);
+    let terminate =
+        on_terminate(u32::try_from(seconds).unwrap_or(u32::MAX)).map_err(StartError::System)?;
     let control = Control {
+        terminate,
         channel: setup.channel,
         signals: setup.signals,
         supervisor: setup.supervisor,
         grace: setup.grace,
-        force: setup.force,
         orphaned: false,
     };
     let mut ring = Ring::open().map_err(StartError::Ring)?;
-    ring.poll(control.channel.as_fd(), TAG_CHANNEL);
-    ring.poll(control.signals.as_fd(), TAG_SIGNALS);
-    ring.poll(control.supervisor.as_fd(), TAG_SUPERVISOR);
-    let doorbell = descriptors::bell().map_err(StartError::System)?;
-    let bell = Bell::new(doorbell).map_err(StartError::System)?;
+    for tag in [TAG_CHANNEL, TAG_SIGNALS, TAG_SUPERVISOR, TAG_TERMINATE] {
+        control.poll(&mut ring, tag);
+    }
+    let bell = Bell::new().map_err(StartError::System)?;
     let now = Time::from_nanos(clock::monotonic_ns());
     let preamble = Preamble::new(clock::unix_seconds());
     let ready = Rc::new(Ready::default());
@@ -204,7 +208,13 @@ impl Control {
                 }
                 Ok(Received::Nothing) => break,
                 Ok(Received::Closed) => {
-                    self.orphan(shard);
+                    // Only a dead supervisor has no channel; one that lives and closed it wants
+                    // this place for somebody else.
+                    if self.is_supervisor_gone() {
+                        self.orphan(shard);
+                    } else {
+                        shard.leave(Heir::Successor, self.grace);
+                    }
                     break;
                 }
                 Err(error) => {
@@ -214,13 +224,31 @@ impl Control {
             }
         }
         self.hear_signals(shard);
+        while let Some(tag) = shard.unpolled.pop() {
+            self.poll(&mut shard.ring, tag);
+        }
         Wish::GoOn
+    }
+
+    /// Have the ring watch one of the control descriptors.
+    fn poll(&self, ring: &mut Ring, tag: u32) {
+        match tag {
+            TAG_CHANNEL => ring.poll(self.channel.as_fd(), tag),
+            TAG_SIGNALS => ring.poll(self.signals.as_fd(), tag),
+            TAG_SUPERVISOR => ring.poll(self.supervisor.as_fd(), tag),
+            TAG_TERMINATE => ring.poll(self.terminate.as_fd(), tag),
+            _ => unreachable!("a poll that nobody asked for"),
+        }
     }
 
     /// TERM from the kernel because the supervisor is gone, or from a person who wants this
     /// shard replaced.
     fn hear_signals(&mut self, shard: &mut Shard) {
+        let mut told = descriptors::take_count(self.terminate.as_fd());
         while let Ok(Some(_)) = self.signals.read() {
+            told = true;
+        }
+        if told {
             if self.is_supervisor_gone() {
                 self.orphan(shard);
             } else if shard.life.is_serving() {
@@ -231,10 +259,9 @@ impl Control {
     }
 
     fn is_supervisor_gone(&self) -> bool {
-        // A pidfd is readable once its process has ended. If the look fails, the process that
-        // signalled us is taken for the kernel: leaving is what was asked for either way.
+        // A pidfd is readable once its process has ended.
         poll::wait_readable(&[self.supervisor.as_fd()], Some(Duration::ZERO))
-            .map_or(true, |ready| ready == [true])
+            .is_ok_and(|ready| ready == [true])
     }
 
     /// The supervisor is gone: nobody will empty the accept queues but us, and nobody will end
@@ -244,10 +271,6 @@ impl Control {
             return;
         }
         tracing::warn!("the supervisor is gone; finishing what was accepted, then leaving");
-        let seconds = (self.grace + self.force).as_secs().saturating_add(1);
-        if let Err(error) = process::end_after_seconds(u32::try_from(seconds).unwrap_or(u32::MAX)) {
-            tracing::error!(%error, "no alarm could be set");
-        }
         shard.refuse_new_clients();
         shard.leave(Heir::Nobody, self.grace);
     }
@@ -265,3 +288,4 @@ fn report_panics() {
 const TAG_CHANNEL: u32 = 0;
 const TAG_SIGNALS: u32 = 1;
 const TAG_SUPERVISOR: u32 = 2;
+const TAG_TERMINATE: u32 = 3;

@@ -61,6 +61,15 @@ impl Running {
         idle: Idle,
         routes: impl FnOnce() -> Routes + Send + 'static,
     ) -> Self {
+        Self::start_bounded(1000, limits, idle, routes)
+    }
+
+    fn start_bounded(
+        connections_max: usize,
+        limits: HttpLimits,
+        idle: Idle,
+        routes: impl FnOnce() -> Routes + Send + 'static,
+    ) -> Self {
         let group =
             Group { address: ([127, 0, 0, 1], 0).into(), count: 1, backlog: 1024, only_v6: false };
         let listeners = open_group(group).unwrap();
@@ -77,7 +86,7 @@ impl Running {
                 router: routes.table.build(),
                 handlers: routes.handlers,
                 limits,
-                connections_max: 1000,
+                connections_max,
                 idle,
                 dedicated: true,
                 grace: Duration::from_secs(5),
@@ -505,5 +514,202 @@ fn more_connections_than_allowed_wait_their_turn() {
         assert!(ask(stream, "/hello").ends_with("hello"));
     }
     drop(held);
+    shard.finish();
+}
+
+/// Each sleep beside a task must leave nothing behind: glommio keeps a waker per poll of an
+/// operation, and ends the process at 32,768 of them.
+#[test]
+fn sleeping_in_company_costs_nothing_that_stays() {
+    fn tick(_: &Request) -> Response {
+        Response::stream("text/plain", async |sender| {
+            for _ in 0..40_000 {
+                executor::sleep(Duration::from_micros(1)).await;
+                sender.send("x").await?;
+            }
+            Ok(())
+        })
+    }
+    let shard =
+        Running::start(HttpLimits::default(), Idle::Sleep, || Routes::new().get("/tick", tick));
+    let mut stream = shard.connect();
+    stream.write_all(b"GET /tick HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n").unwrap();
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).unwrap();
+    assert!(all.ends_with(b"0\r\n\r\n"), "cut after {} bytes", all.len());
+    shard.finish();
+}
+
+#[test]
+fn a_cancelled_task_is_no_company_afterwards() {
+    async fn long(_: Request) -> Response {
+        executor::sleep(Duration::from_secs(600)).await;
+        Response::fixed("never")
+    }
+    fn company(_: &Request) -> Response {
+        Response::text(executor::has_company().to_string())
+    }
+    let shard = Running::start(HttpLimits::default(), Idle::Sleep, || {
+        Routes::new().get("/long", task(long)).get("/company", company)
+    });
+    let mut stream = shard.connect();
+    let mut gone = shard.connect();
+    gone.write_all(b"GET /long HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    let until = Instant::now() + PATIENCE;
+    while !ask(&mut stream, "/company").ends_with("true") {
+        assert!(Instant::now() < until, "the task never lived");
+    }
+    crate::sys::socket::discard_on_close(gone.as_fd()).unwrap();
+    drop(gone);
+    while !ask(&mut stream, "/company").ends_with("false") {
+        assert!(Instant::now() < until, "a task that is gone still counts");
+    }
+    shard.finish();
+}
+
+#[test]
+fn a_half_closed_client_of_a_large_answer_gets_all_of_it_and_an_end() {
+    async fn large(_: Request) -> Response {
+        executor::sleep(Duration::from_millis(1)).await;
+        Response::bytes(vec![b'z'; 300_000])
+    }
+    let shard = Running::start(HttpLimits::default(), Idle::Adaptive, || {
+        Routes::new()
+            .get("/large", task(large))
+            .get("/inline", |_: &Request| Response::bytes(vec![b'z'; 300_000]))
+    });
+    for path in ["/large", "/inline"] {
+        let mut stream = shard.connect();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: t\r\n\r\n").unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        assert!(all.len() > 300_000, "{path}: {} bytes", all.len());
+    }
+    shard.finish();
+}
+
+#[test]
+fn the_next_client_is_accepted_when_the_only_one_leaves() {
+    let shard = Running::start_bounded(1, HttpLimits::default(), Idle::Sleep, || {
+        Routes::new().get("/hello", hello)
+    });
+    for _ in 0..20 {
+        let mut first = shard.connect();
+        assert!(ask(&mut first, "/hello").ends_with("hello"));
+        let mut second = shard.connect();
+        second.write_all(b"GET /hello HTTP/1.1\r\nHost: t\r\n\r\n").unwrap();
+        drop(first);
+        assert!(answer(&mut second).ends_with("hello"));
+    }
+    shard.finish();
+}
+
+#[test]
+fn a_destructor_that_panics_costs_its_own_request() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("in a destructor");
+        }
+    }
+    async fn long(_: Request) -> Response {
+        let _bomb = Bomb;
+        executor::sleep(Duration::from_secs(600)).await;
+        Response::fixed("never")
+    }
+    let shard = Running::start(HttpLimits::default(), Idle::Adaptive, || {
+        Routes::new().get("/hello", hello).get("/long", task(long))
+    });
+    let mut stream = shard.connect();
+    let mut gone = shard.connect();
+    gone.write_all(b"GET /long HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    assert!(ask(&mut stream, "/hello").ends_with("hello"));
+    crate::sys::socket::discard_on_close(gone.as_fd()).unwrap();
+    drop(gone);
+    for _ in 0..200 {
+        assert!(ask(&mut stream, "/hello").ends_with("hello"));
+    }
+    shard.finish();
+}
+
+#[test]
+fn a_slow_reader_outlives_the_keep_alive_and_the_stop() {
+    fn large(_: &Request) -> Response {
+        Response::bytes(vec![b'z'; 8 << 20])
+    }
+    let limits = HttpLimits { keep_alive: Duration::from_millis(100), ..HttpLimits::default() };
+    let shard = Running::start(limits, Idle::Adaptive, || Routes::new().get("/large", large));
+    let read_slowly = |stream: &mut TcpStream, before: &dyn Fn()| {
+        stream.write_all(b"GET /large HTTP/1.1\r\nHost: t\r\n\r\n").unwrap();
+        let mut first = [0; 1000];
+        stream.read_exact(&mut first).unwrap();
+        before();
+        let mut buffer = vec![0; 1 << 16];
+        let mut read = first.len();
+        let end = Instant::now() + Duration::from_millis(1500);
+        while read < 8 << 20 {
+            // A pause in each of the first 1.5 s of reading: longer than both deadlines.
+            if Instant::now() < end && read > 1 << 20 {
+                std::thread::yield_now();
+                continue;
+            }
+            match stream.read(&mut buffer).unwrap() {
+                0 => break,
+                bytes => read += bytes,
+            }
+        }
+        assert!(read >= 8 << 20, "cut after {read} bytes");
+    };
+    read_slowly(&mut shard.connect(), &|| {});
+    read_slowly(&mut shard.connect(), &|| shard.drain(Duration::from_secs(20)));
+    assert_eq!(shard.hear(), FromChild::AcceptClosed);
+    assert!(matches!(shard.thread.join().unwrap().unwrap(), End::Drained));
+}
+
+#[test]
+fn a_second_drain_shortens_the_grace() {
+    async fn long(_: Request) -> Response {
+        executor::sleep(Duration::from_secs(600)).await;
+        Response::fixed("never")
+    }
+    let shard = Running::start(HttpLimits::default(), Idle::Adaptive, || {
+        Routes::new().get("/long", task(long))
+    });
+    let mut stream = shard.connect();
+    stream.write_all(b"GET /long HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    shard.drain(Duration::from_secs(600));
+    assert_eq!(shard.hear(), FromChild::AcceptClosed);
+    shard.drain(Duration::from_millis(50));
+    assert!(matches!(shard.thread.join().unwrap().unwrap(), End::Drained));
+}
+
+#[test]
+fn a_large_head_may_come_in_pieces() {
+    let limits = HttpLimits { header_bytes: 200 << 10, ..HttpLimits::default() };
+    let shard = Running::start(limits, Idle::Sleep, || Routes::new().get("/hello", hello));
+    let mut stream = shard.connect();
+    let mut head = b"GET /hello HTTP/1.1\r\nHost: t\r\n".to_vec();
+    for n in 0..90 {
+        head.extend_from_slice(format!("X-{n}: {}\r\n", "v".repeat(2000)).as_bytes());
+    }
+    head.extend_from_slice(b"\r\n");
+    let mut other = shard.connect();
+    for piece in head.chunks(4000) {
+        stream.write_all(piece).unwrap();
+        // A turn of its own for each piece.
+        assert!(ask(&mut other, "/hello").ends_with("hello"));
+    }
+    assert!(answer(&mut stream).ends_with("hello"));
+    shard.finish();
+}
+
+#[test]
+fn spinning_honours_deadlines() {
+    let limits = HttpLimits { keep_alive: Duration::from_millis(50), ..HttpLimits::default() };
+    let shard = Running::start(limits, Idle::Spin, || Routes::new().get("/hello", hello));
+    let mut stream = shard.connect();
+    assert!(ask(&mut stream, "/hello").ends_with("hello"));
+    assert_eq!(stream.read(&mut [0; 8]).unwrap(), 0);
     shard.finish();
 }

@@ -48,8 +48,9 @@ pub(crate) struct Wheel {
     heads: Vec<u32>,
     /// One bit per slot that is not empty.
     occupied: Vec<u64>,
-    /// All ticks up to this one have been expired.
-    done: u32,
+    /// All ticks up to this one have been expired. Nodes hold the lower half, which is enough to
+    /// tell two apart that lie within one turn of the wheel.
+    done: u64,
     /// Nodes in the wheel.
     count: u32,
 }
@@ -68,9 +69,8 @@ impl Wheel {
     #[inline]
     pub(crate) fn schedule(&mut self, nodes: &mut impl Nodes, index: u32, at: Time) {
         // Rounded up: never early by the rounding. The farthest slot stands for all beyond it.
-        let ahead = (tick(at).wrapping_add(1).wrapping_sub(self.done) as i32)
-            .clamp(1, SLOTS as i32 - 1) as u32;
-        let due = self.done.wrapping_add(ahead);
+        let ahead = (tick(at) + 1).saturating_sub(self.done).clamp(1, u64::from(SLOTS) - 1);
+        let due = (self.done + ahead) as u32;
         let node = *nodes.node(index);
         if node.is_linked() {
             if (due.wrapping_sub(node.due) as i32) >= 0 {
@@ -96,9 +96,9 @@ impl Wheel {
             return;
         }
         // After a long stop one round visits every slot.
-        let steps = (target.wrapping_sub(self.done) as i32).clamp(0, SLOTS as i32) as u32;
+        let steps = target.saturating_sub(self.done).min(u64::from(SLOTS));
         for step in 1..=steps {
-            let slot = self.done.wrapping_add(step) % SLOTS;
+            let slot = ((self.done + step) % u64::from(SLOTS)) as u32;
             while self.heads[slot as usize] != NONE {
                 let index = self.heads[slot as usize];
                 self.unlink(nodes, index);
@@ -115,16 +115,12 @@ impl Wheel {
         if self.count == 0 {
             return None;
         }
-        let first = self.done.wrapping_add(1) % SLOTS;
+        let first = ((self.done + 1) % u64::from(SLOTS)) as u32;
         let ahead = (0..=SLOTS / 64)
             .find_map(|word| self.occupied_after(first, word))
             .map(|slot| slot.wrapping_sub(first) % SLOTS)?;
-        // Ticks are truncated to 32 bits; the distance is what counts.
-        let due = self.done.wrapping_add(1).wrapping_add(ahead);
-        let distance = due.wrapping_sub(tick(now)) as i32;
-        let into_tick = now.as_nanos() & ((1 << TICK_SHIFT) - 1);
-        let nanos = (i64::from(distance) << TICK_SHIFT) - into_tick as i64;
-        Some(Duration::from_nanos(nanos.max(0) as u64))
+        let due = Time::from_nanos((self.done + 1 + u64::from(ahead)) << TICK_SHIFT);
+        Some(due.since(now))
     }
 
     /// The first occupied slot in the `word`-th word counted from the one that holds `first`;
@@ -173,8 +169,8 @@ impl Wheel {
     }
 }
 
-fn tick(time: Time) -> u32 {
-    (time.as_nanos() >> TICK_SHIFT) as u32
+fn tick(time: Time) -> u64 {
+    time.as_nanos() >> TICK_SHIFT
 }
 
 const _: () = assert!(SLOTS.is_multiple_of(64));
@@ -245,11 +241,11 @@ mod tests {
         let now = Time::from_nanos(8 * TICK + 5);
         let wait = wheel.next(now).unwrap();
         let at = 8 * TICK + 5 + wait.as_nanos() as u64;
-        assert!(at >= 50 * TICK && at <= 52 * TICK);
+        assert!((50 * TICK..=52 * TICK).contains(&at));
         assert_eq!(expire(&mut wheel, &mut table, at), [2]);
         let wait = wheel.next(Time::from_nanos(at)).unwrap();
         let at = at + wait.as_nanos() as u64;
-        assert!(at >= 5000 * TICK && at <= 5002 * TICK);
+        assert!((5000 * TICK..=5002 * TICK).contains(&at));
         assert_eq!(expire(&mut wheel, &mut table, at), [1]);
     }
 
@@ -270,6 +266,14 @@ mod tests {
         assert_eq!(expire(&mut wheel, &mut table, 100_000 * TICK).len(), 64);
         wheel.schedule(&mut table, 0, Time::from_nanos(100_001 * TICK));
         assert_eq!(expire(&mut wheel, &mut table, 100_003 * TICK), [0]);
+    }
+
+    #[test]
+    fn for_ever_is_not_now() {
+        let (mut wheel, mut table) = setup(0);
+        wheel.schedule(&mut table, 1, Time::from_nanos(u64::MAX));
+        assert_eq!(expire(&mut wheel, &mut table, 1000 * TICK), [0u32; 0]);
+        assert!(wheel.next(Time::from_nanos(1000 * TICK)).unwrap() > Duration::from_secs(60));
     }
 
     #[test]

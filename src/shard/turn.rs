@@ -34,10 +34,12 @@ pub(crate) struct Shard {
     pub(super) wheel: Wheel,
     watch: Watch,
     bell: Bell,
-    page: Option<SharedPage>,
+    page: Option<Rc<SharedPage>>,
     connections_max: usize,
     /// Whether a polled descriptor became ready.
     polled: bool,
+    /// Polls that ended and have to be asked for again.
+    pub(super) unpolled: Vec<u32>,
     /// Sends under way.
     flights: usize,
     /// When the wall clock shows the next second.
@@ -50,8 +52,8 @@ pub(crate) struct Shard {
     last_poll: Time,
     /// When a starved accept is tried again although nothing was closed.
     retry_accept: Option<Time>,
-    /// Whether the log was told that accepting pauses.
-    starved: bool,
+    /// When the log was last told that accepting pauses.
+    starved: Option<Time>,
     /// Completions of this turn.
     raws: Vec<Raw>,
     /// Connections to be settled at the end of the turn.
@@ -95,6 +97,13 @@ pub(crate) struct Parts {
 impl Shard {
     pub(super) fn new(parts: Parts) -> Self {
         let Parts { ring, http, listeners, life, watch, bell, page, connections_max } = parts;
+        let page = page.map(Rc::new);
+        if let Some(page) = page.clone() {
+            // A task that never pauses is as bad as a turn that never ends.
+            executor::report_busy(Rc::new(move |busy| {
+                if busy { page.words().begin_turn() } else { page.words().end_turn() }
+            }));
+        }
         let now = http.now;
         let listening = |socket| Listening {
             socket: Some(socket),
@@ -115,13 +124,14 @@ impl Shard {
             page,
             connections_max,
             polled: false,
+            unpolled: Vec::new(),
             flights: 0,
             next_second: now,
             last_census: now,
             unsearched: true,
             last_poll: now,
             retry_accept: None,
-            starved: false,
+            starved: None,
             raws: Vec::new(),
             dirty: Vec::new(),
             flushed: Vec::new(),
@@ -175,7 +185,9 @@ impl Shard {
             self.ring.wait(until);
         } else {
             self.ring.submit();
-            if self.watch_ring(window) {
+            let left = until.map(|at| Time::from_nanos(at).since(self.http.now));
+            let came = self.watch_ring(window.min(left.unwrap_or(Duration::MAX)));
+            if came || window == Duration::MAX {
                 self.ring.submit();
             } else {
                 self.ring.wait(until);
@@ -225,7 +237,10 @@ impl Shard {
                 Instant::now() + at.since(now)
             });
             let ready = &self.ready;
-            self.bell.wait(until, |cx| ready.is_ready(cx)).await;
+            if let Err(error) = self.bell.wait(until, |cx| ready.is_ready(cx)).await {
+                tracing::error!(%error, "the shard cannot sleep beside its tasks");
+                executor::poll_io().await;
+            }
         }
         self.ring.disarm_eventfd();
         self.ring.submit();
@@ -265,7 +280,12 @@ impl Shard {
                 Completion::Acceptable { listener, armed } => self.acceptable(listener, armed),
                 Completion::ReceiveEnded { conn, error } => self.receive_ended(conn, error),
                 Completion::WatchEnded { listener, error } => self.watch_ended(listener, error),
-                Completion::Polled { .. } => self.polled = true,
+                Completion::Polled { tag, armed } => {
+                    self.polled = true;
+                    if !armed {
+                        self.unpolled.push(tag);
+                    }
+                }
                 Completion::Nothing => {}
             }
         }
@@ -304,9 +324,7 @@ impl Shard {
                 }
                 self.send(id, output);
             }
-            Err(error) if error.is_transient() || error == Errno::NO_MEMORY => {
-                self.send(id, output);
-            }
+            Err(error) if error.is_transient() => self.send(id, output),
             Err(_) => {
                 self.http.recycle(output);
                 self.abort(id);
@@ -397,7 +415,6 @@ impl Shard {
         match accept_one(listener) {
             Ok(Some(socket)) => {
                 self.retry_accept = None;
-                self.starved = false;
                 self.admit(socket);
                 true
             }
@@ -408,8 +425,10 @@ impl Shard {
             Err(error) => {
                 // Descriptors or memory are lacking. Closing a connection of ours frees one and
                 // tries again; if none is ours, or another process took it, time does.
-                self.retry_accept = Some(self.http.now + ACCEPT_RETRY);
-                if !std::mem::replace(&mut self.starved, true) {
+                let now = self.http.now;
+                self.retry_accept = Some(now + ACCEPT_RETRY);
+                if self.starved.is_none_or(|told| now.since(told) >= WARN_INTERVAL) {
+                    self.starved = Some(now);
                     tracing::warn!(%error, "accepting pauses until there is room again");
                 }
                 false
@@ -493,14 +512,26 @@ impl Shard {
     fn expire_one(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get(id) else { return };
         conn::tick(conn, &mut self.http);
+        if !conn.is_quiet() {
+            // Between requests only once the last answer has left.
+            conn.core.renew_idle(self.http.now, &self.http.limits);
+        }
         match conn.core.handle_timeout(self.http.now) {
             None => {}
             Some(Timeout::Body) => conn::fail(conn, &mut self.http, Error::BodyTimeout),
             Some(Timeout::Handler) => conn::fail(conn, &mut self.http, Error::HandlerTimeout),
             Some(Timeout::Head) => conn::fail(conn, &mut self.http, Error::HeadTimeout),
-            Some(Timeout::Drain | Timeout::Idle) => return self.close(id),
+            // The core has decided to close; that happens once what is under way was sent.
+            Some(Timeout::Drain | Timeout::Idle) => {}
             Some(Timeout::Write) => return self.abort(id),
         }
+        if let Some(conn) = self.conns.get(id) {
+            touch(conn, id, &mut self.dirty);
+        }
+    }
+
+    /// Have connection `id` settled at the end of the turn.
+    pub(super) fn touch(&mut self, id: ConnId) {
         if let Some(conn) = self.conns.get(id) {
             touch(conn, id, &mut self.dirty);
         }
@@ -523,12 +554,14 @@ impl Shard {
         if closing == Close::Abort {
             return self.abort(id);
         }
-        if conn.flight.is_none()
-            && let Some(output) = conn.take_output()
-        {
-            conn.flight = Some(self.ring.send(id, conn.socket.as_fd(), output));
-            self.flights += 1;
-            self.flushed.push(id);
+        if conn.flight.is_none() {
+            if let Some(output) = conn.take_output() {
+                conn.flight = Some(self.ring.send(id, conn.socket.as_fd(), output));
+                self.flights += 1;
+                self.flushed.push(id);
+            } else if let Some(empty) = conn.take_empty_output() {
+                self.http.recycle(empty);
+            }
         }
         match closing {
             Close::Keep => self.steer_receive(id),
@@ -614,6 +647,8 @@ const CENSUS_INTERVAL: Duration = Duration::from_millis(1);
 const POLL_INTERVAL: Duration = Duration::from_micros(200);
 /// Connections accepted from one listener in a turn.
 const ACCEPTS_PER_TURN: u32 = 64;
+/// How often the log is told of one and the same lack.
+const WARN_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a starved accept waits if no connection of ours is closed.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Looks at the ring between two looks at the clock: about a microsecond.

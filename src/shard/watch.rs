@@ -64,7 +64,11 @@ impl Watch {
 
     /// Whether the length of waits matters at all now.
     pub(crate) fn is_curious(&self) -> bool {
-        self.idle == Idle::Adaptive && !self.is_crowded()
+        match self.idle {
+            Idle::Adaptive => !self.is_crowded(),
+            Idle::Sleep => false,
+            Idle::Spin => true,
+        }
     }
 
     /// A wait begins.

@@ -44,6 +44,12 @@ pub fn bell() -> io::Result<OwnedFd> {
     Ok(eventfd(0, EventfdFlags::CLOEXEC)?)
 }
 
+/// Takes the count of an eventfd that does not block; whether there was any.
+pub fn take_count(doorbell: BorrowedFd<'_>) -> bool {
+    // An error is "nothing there": the only other reason is a descriptor of another kind.
+    rustix::io::read(doorbell, &mut [0u8; 8]).is_ok()
+}
+
 /// Makes sure that 0, 1 and 2 are open, so that no socket ever takes the number of a standard
 /// stream that the caller had closed.
 pub fn fill_standard_streams() -> io::Result<()> {

@@ -309,6 +309,16 @@ impl Connection {
         self.respond_full(&head, &body[..=message.len()], preamble, limits, now, out);
     }
 
+    /// Starts the wait for the next request anew, for an owner that could not read or send before.
+    /// No effect but between two requests: who has only connected is still timed from the accept.
+    pub fn renew_idle(&mut self, now: Time, limits: &HttpLimits) {
+        if let Reading::Idle { deadline, .. } = &mut self.state.reading
+            && self.state.requests > 0
+        {
+            *deadline = Deadline::after(now, limits.keep_alive);
+        }
+    }
+
     /// The server stops: the next answer is the last, and an idle connection is closed. One that
     /// has had no request yet is given a moment, because the accept has promised it an answer.
     pub fn drain(&mut self, limits: &HttpLimits, now: Time) {
@@ -338,6 +348,12 @@ impl Connection {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         matches!((self.state.reading, self.state.writing), (Reading::Idle { .. }, Writing::Idle))
+    }
+
+    /// Whether more input is needed to complete a head, or to begin one.
+    #[must_use]
+    pub fn head_open(&self) -> bool {
+        matches!(self.state.reading, Reading::Head { .. } | Reading::Idle { .. })
     }
 
     /// Whether the body of the request is still arriving.

@@ -218,3 +218,38 @@ fn timeouts_that_never_come() {
     assert_eq!(peer.connection.poll_timeout(), None);
     assert_eq!(peer.wait(1e9), None);
 }
+
+/// An owner that could not send or read for a while gives the peer its whole time again, but who
+/// has sent nothing so far is timed from the accept, and a request that has begun by its own.
+#[test]
+fn the_wait_between_requests_can_be_renewed() {
+    let renew = |peer: &mut Peer| peer.connection.renew_idle(peer.now, &peer.limits);
+    let mut peer = Peer::new();
+    assert!(peer.connection.head_open());
+    peer.wait(4.0);
+    renew(&mut peer);
+    assert_eq!(seconds_left(&peer), Some(6.0));
+    peer.give(b"GET / HTTP");
+    assert!(peer.connection.head_open());
+    renew(&mut peer);
+    assert_eq!(seconds_left(&peer), Some(6.0));
+    peer.give(b"/1.1\r\nHost: a\r\n\r\n");
+    assert!(!peer.connection.head_open());
+    renew(&mut peer);
+    assert_eq!(seconds_left(&peer), None);
+    peer.answer(204, b"");
+    assert!(peer.connection.head_open());
+    peer.wait(70.0);
+    assert_eq!(seconds_left(&peer), Some(5.0));
+    renew(&mut peer);
+    check(&mut peer, 75.0, Timeout::Idle);
+    assert!(!peer.connection.head_open());
+    renew(&mut peer);
+    assert_eq!(peer.connection.closing(), Close::Now);
+
+    let mut peer = Peer::new();
+    peer.give(POST);
+    assert!(!peer.connection.head_open());
+    renew(&mut peer);
+    assert_eq!(seconds_left(&peer), Some(30.0));
+}
