@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::harness::client::{Client, End, PATIENCE};
 use crate::harness::process as proc;
-use crate::harness::response::Asked;
+use crate::harness::response::{Asked, show};
 use crate::harness::swarm::Swarm;
 use crate::harness::{Launch, Server, heavy, pause, wait_for_exit, wait_until};
 
@@ -26,7 +26,7 @@ fn expect_port_free(address: SocketAddr) {
 
 /// A client to which the large answer is on its way, with `behind` requests sent after it.
 fn download(server: &Server, behind: usize) -> Client {
-    let mut client = server.client().narrow();
+    let mut client = Client::connect_narrow(server.address);
     client.send(LARGE.as_bytes()).unwrap();
     client.send(&b"GET /user/behind HTTP/1.1\r\nHost: it\r\n\r\n".repeat(behind)).unwrap();
     assert!(client.readable(PATIENCE), "the download has begun");
@@ -56,12 +56,14 @@ fn term_waits_for_slow_readers_of_large_answers() {
     assert_eq!(plain.expect_close(), Ok(End::Fin));
     let pipelined = pipelined.join().unwrap();
     let mut pipelined = pipelined.unwrap_or_else(|fault| panic!("pipelined: {fault}"));
-    // The head of the large answer was out before the stop, so the next answer is the first that
-    // can say that it is the last. Who pipelined more learns from it to ask elsewhere.
-    let last = pipelined.response(Asked::default()).unwrap();
-    assert_eq!((last.status, &*last.text()), (200, "behind"));
-    assert!(last.connection("close"), "{last:?}");
-    assert_eq!(pipelined.expect_close(), Ok(End::Fin), "a reset would destroy what was not read");
+    // The head of the large answer was out before the stop and could not say that it is the last.
+    // So what was pipelined behind it is either answered, up to an answer that says so, or not
+    // begun; a reset in either case would destroy what the client has not read yet.
+    let rest = pipelined.take_all().unwrap_or_else(|fault| panic!("behind: {fault}"));
+    let mut answers = rest.windows(9).filter(|bytes| bytes.eq_ignore_ascii_case(b"HTTP/1.1 "));
+    println!("{} of 20 pipelined requests were answered", answers.by_ref().count());
+    assert!(rest.is_empty() || rest.ends_with(b"\r\n\r\nbehind"), "{}", show(&rest));
+    assert_eq!(pipelined.expect_close(), Ok(End::Fin));
     server.wait().expect_code(0);
 }
 

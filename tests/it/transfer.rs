@@ -14,7 +14,7 @@ const MEBIBYTE: &[u8] = b"GET /stream?chunks=1&bytes=1048576 HTTP/1.1\r\nHost: i
 #[test]
 fn keep_alive_does_not_count_while_an_answer_is_read_slowly() {
     let server = Launch::demo().shards(1).set("limits.keep-alive", "1s").start();
-    let mut client = server.client().narrow();
+    let mut client = Client::connect_narrow(server.address);
     client.send(MEBIBYTE).unwrap();
     // 18 KB every 50 ms: three seconds.
     let response = client.response_slowly(Asked::default(), 18_000).unwrap();
@@ -27,7 +27,7 @@ fn keep_alive_does_not_count_while_an_answer_is_read_slowly() {
 #[test]
 fn keep_alive_does_not_count_while_an_answer_stands_still() {
     let server = Launch::demo().shards(1).set("limits.keep-alive", "1s").start();
-    let mut client = server.client().narrow();
+    let mut client = Client::connect_narrow(server.address);
     client.send(MEBIBYTE).unwrap();
     pause(Duration::from_secs(3));
     let response = client.response(Asked::default()).unwrap();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::{set_socket_linger, set_socket_recv_buffer_size};
+use rustix::net::{AddressFamily, SocketType, connect, socket};
 
 use super::response::{Asked, Response, parse, show};
 
@@ -35,20 +36,28 @@ impl Client {
             .unwrap_or_else(|error| panic!("connect to {address} failed: {error}"))
     }
 
+    /// Connects with a small receive buffer, so that what this client does not read stays with the
+    /// server. The buffer is set before the handshake: the segments of the server are at most half
+    /// of the largest window it was ever offered, and a window that shrinks below one segment
+    /// later leaves the whole transfer to the probes of a timer.
+    pub(crate) fn connect_narrow(address: SocketAddr) -> Client {
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("sockets exist");
+        set_socket_recv_buffer_size(&socket, 16 << 10).expect("SO_RCVBUF is settable");
+        connect(&socket, &address)
+            .unwrap_or_else(|error| panic!("connect to {address} failed: {error}"));
+        Client::new(TcpStream::from(socket)).expect("options of a new socket are settable")
+    }
+
     /// Like `connect`, for tests in which the refusal is an expected outcome.
     pub(crate) fn try_connect(address: SocketAddr) -> std::io::Result<Client> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        Client::new(TcpStream::connect_timeout(&address, PATIENCE)?)
+    }
+
+    fn new(stream: TcpStream) -> std::io::Result<Client> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Client { stream, buffer: vec![], end: None })
-    }
-
-    /// Makes the receive buffer small, so that what this client does not read stays with the
-    /// server. For a client that has not received anything yet.
-    pub(crate) fn narrow(self) -> Client {
-        set_socket_recv_buffer_size(&self.stream, 8 << 10).expect("SO_RCVBUF is settable");
-        self
     }
 
     /// A second handle, to write from another thread while this one reads.
