@@ -1,4 +1,26 @@
 //! corewise: an HTTP server for Linux that never lets one request hurt another.
+//!
+//! Every core runs a process of its own, pinned, with its own event loop on io_uring and its own
+//! listening socket; a supervisor that serves nothing starts them, watches them and replaces them.
+//!
+//! ```no_run
+//! use corewise::{App, Exit, Request, Response};
+//!
+//! fn user(request: &Request) -> Response {
+//!     Response::text(request.param("id"))
+//! }
+//!
+//! fn main() -> Exit {
+//!     App::new().get("/user/{id}", user).run()
+//! }
+//! ```
+//!
+//! - [`App`] holds routes and handlers and runs them; [`Request`] and [`Response`] are what a
+//!   handler sees. A plain function answers at once, inside the event loop; one that has to wait
+//!   is an async function wrapped in [`task`]; [`executor`] has what it can wait for.
+//! - Bodies stream in both directions: [`Response::stream`], [`Response::events`], [`Body`].
+//! - The modules below are the server itself, from the command line down to the system calls.
+//!   Unsafe code exists in `net` and `sys` alone, each block with its proof.
 
 #[forbid(unsafe_code)]
 pub mod app;

@@ -12,22 +12,29 @@ const KEEP_BYTES: usize = 64 << 10;
 /// Pieces offered to the kernel in one send.
 const PIECES_MAX: usize = 16;
 
-/// Bytes on their way to a peer.
+/// Bytes on their way to a peer. Small, because many are in use at a time: the usual answer
+/// touches one cache line of it and its bytes.
 pub struct Output {
     /// Whose they are; set when the output is given to the ring.
     pub(super) conn: ConnId,
     /// Our own bytes, in order.
     buffer: Vec<u8>,
-    /// Shared bytes and where in `buffer` they belong; empty for the usual answer.
-    shared: Vec<Shared>,
-    /// Sum of the lengths of `shared`.
-    shared_bytes: usize,
     /// How much of the whole has been sent.
     sent: usize,
-    /// The array given to the kernel when there are shared bytes.
+    /// What only an output with shared bytes needs.
+    large: Option<Box<Large>>,
+}
+
+/// The shared bytes of an output.
+struct Large {
+    /// The bytes and where in the buffer they belong.
+    shared: Vec<Shared>,
+    /// Sum of their lengths.
+    bytes: usize,
+    /// The array given to the kernel.
     pieces: Vec<libc::iovec>,
     /// Its description.
-    pub(super) message: libc::msghdr,
+    message: libc::msghdr,
 }
 
 struct Shared {
@@ -36,18 +43,19 @@ struct Shared {
     bytes: Bytes,
 }
 
+/// What a send is given.
+pub(super) enum Rest<'a> {
+    /// One stretch of memory.
+    Single(&'a [u8]),
+    /// An array of them. It lies in a box of the output's.
+    Pieces(*const libc::msghdr),
+}
+
 impl Output {
     /// An empty one.
     pub fn new() -> Box<Self> {
-        Box::new(Self {
-            conn: ConnId { index: 0, generation: 0 },
-            buffer: Vec::new(),
-            shared: Vec::new(),
-            shared_bytes: 0,
-            sent: 0,
-            pieces: Vec::new(),
-            message: empty_message(),
-        })
+        let conn = ConnId { index: 0, generation: 0 };
+        Box::new(Self { conn, buffer: Vec::new(), sent: 0, large: None })
     }
 
     /// Append here.
@@ -57,13 +65,14 @@ impl Output {
 
     /// Append without copying.
     pub fn push_shared(&mut self, bytes: Bytes) {
-        self.shared_bytes += bytes.len();
-        self.shared.push(Shared { after: self.buffer.len(), bytes });
+        let large = self.large.get_or_insert_with(Large::new);
+        large.bytes += bytes.len();
+        large.shared.push(Shared { after: self.buffer.len(), bytes });
     }
 
     /// Bytes not yet sent.
     pub fn pending_bytes(&self) -> usize {
-        self.buffer.len() + self.shared_bytes - self.sent
+        self.buffer.len() + self.large.as_ref().map_or(0, |large| large.bytes) - self.sent
     }
 
     /// Whether all is sent.
@@ -73,8 +82,8 @@ impl Output {
 
     /// The kernel took `bytes`.
     pub fn advance(&mut self, bytes: usize) {
+        assert!(bytes <= self.pending_bytes(), "the kernel cannot send more than it was given");
         self.sent += bytes;
-        debug_assert!(self.sent <= self.buffer.len() + self.shared_bytes, "sent more than we had");
     }
 
     /// Forget the content; keeps a buffer of reasonable size.
@@ -83,31 +92,44 @@ impl Output {
         if self.buffer.capacity() > KEEP_BYTES {
             self.buffer = Vec::new();
         }
-        self.shared.clear();
-        self.pieces.clear();
-        self.shared_bytes = 0;
+        self.large = None;
         self.sent = 0;
     }
 
-    /// The unsent rest if it lies in one piece.
-    pub(super) fn single(&self) -> Option<&[u8]> {
-        if self.shared.is_empty() { self.buffer.get(self.sent..) } else { None }
+    /// The unsent rest, or its first pieces.
+    pub(super) fn rest(&mut self) -> Rest<'_> {
+        match &mut self.large {
+            None => Rest::Single(self.buffer.get(self.sent..).unwrap_or_default()),
+            Some(large) => Rest::Pieces(large.describe(&self.buffer, self.sent)),
+        }
+    }
+}
+
+impl Large {
+    fn new() -> Box<Self> {
+        Box::new(Self {
+            shared: Vec::new(),
+            bytes: 0,
+            pieces: Vec::new(),
+            message: empty_message(),
+        })
     }
 
-    /// Describe the unsent rest, or its first pieces, in `message`.
-    pub(super) fn describe(&mut self) {
+    /// Describe what follows the first `sent` bytes of the whole.
+    fn describe(&mut self, buffer: &[u8], sent: usize) -> *const libc::msghdr {
         self.pieces.clear();
-        let mut skip = self.sent;
+        let mut skip = sent;
         let mut copied = 0;
         for shared in &self.shared {
-            push_piece(&mut self.pieces, &mut skip, &self.buffer[copied..shared.after]);
+            push_piece(&mut self.pieces, &mut skip, &buffer[copied..shared.after]);
             push_piece(&mut self.pieces, &mut skip, &shared.bytes);
             copied = shared.after;
         }
-        push_piece(&mut self.pieces, &mut skip, &self.buffer[copied..]);
+        push_piece(&mut self.pieces, &mut skip, &buffer[copied..]);
         self.message = empty_message();
         self.message.msg_iov = self.pieces.as_mut_ptr();
         self.message.msg_iovlen = self.pieces.len();
+        &raw const self.message
     }
 }
 
@@ -126,18 +148,24 @@ fn empty_message() -> libc::msghdr {
     unsafe { std::mem::zeroed() }
 }
 
+const _: () = assert!(size_of::<Output>() <= 64);
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn rest(output: &mut Output) -> Vec<u8> {
-        if let Some(single) = output.single() {
-            return single.to_vec();
-        }
-        output.describe();
+        let message = match output.rest() {
+            Rest::Single(bytes) => return bytes.to_vec(),
+            Rest::Pieces(message) => message,
+        };
+        // SAFETY: `rest` has just described live memory of `output`, which is borrowed here.
+        let message = unsafe { &*message };
         let mut all = Vec::new();
-        for piece in &output.pieces {
-            // SAFETY: describe() made the pieces from live slices of `output`, borrowed here.
+        for index in 0..message.msg_iovlen {
+            // SAFETY: the message describes `msg_iovlen` pieces in an array of the output's.
+            let piece = unsafe { *message.msg_iov.add(index) };
+            // SAFETY: each piece was made from a live slice of `output`.
             let bytes =
                 unsafe { std::slice::from_raw_parts(piece.iov_base.cast::<u8>(), piece.iov_len) };
             all.extend_from_slice(bytes);
@@ -166,7 +194,7 @@ mod tests {
         let mut output = Output::new();
         output.buffer().extend_from_slice(b"answer");
         output.advance(2);
-        assert_eq!(output.single(), Some(&b"swer"[..]));
+        assert_eq!(rest(&mut output), b"swer");
         output.reset();
         assert!(output.is_empty());
     }

@@ -18,7 +18,7 @@ use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use super::buffers::{Buffers, GROUP, Lease};
 use super::op::{ConnId, Kind, Token};
-use super::output::Output;
+use super::output::{Output, Rest};
 
 /// Submissions that fit before the ring has to be entered in the middle of a turn.
 const SUBMISSIONS: u32 = 1024;
@@ -264,19 +264,16 @@ impl Ring {
     ) -> FlightId {
         output.conn = conn;
         let fd = Fd(socket.as_raw_fd());
-        let entry = match output.single() {
-            Some(rest) => {
+        let entry = match output.rest() {
+            Rest::Single(rest) => {
                 let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
                 opcode::Send::new(fd, rest.as_ptr(), len).flags(libc::MSG_NOSIGNAL).build()
             }
-            None => {
-                output.describe();
-                opcode::SendMsg::new(fd, &raw const output.message)
-                    .flags(libc::MSG_NOSIGNAL as u32)
-                    .build()
+            Rest::Pieces(message) => {
+                opcode::SendMsg::new(fd, message).flags(libc::MSG_NOSIGNAL as u32).build()
             }
         };
-        // The pointers above are into the heap (the output's buffers, the box itself), so they
+        // The pointers above are into the heap (the output's buffer, its box of pieces), so they
         // survive the move into the table; they stay untouched there until the completion.
         let flight = match self.landed.pop() {
             Some(flight) => {

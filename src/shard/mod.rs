@@ -1,7 +1,7 @@
 //! The shard: the process that serves HTTP on one core.
 //!
 //! One driver task on a glommio executor owns a network ring of its own and runs turn after turn
-//! ([`turn`]). Handlers that answer at once run inside the turn; only an async handler that has
+//! (`turn`). Handlers that answer at once run inside the turn; only an async handler that has
 //! to wait becomes a task of the executor, while it waits.
 
 mod conn;
