@@ -29,7 +29,7 @@ fn expect_replaced(route: &str) {
     let victim = server.shards()[0].clone();
     // What stays below the limit costs nothing.
     assert_eq!(server.client().get(&format!("/{route}/300")).unwrap().status, 200);
-    assert_eq!(server.shards(), [victim.clone()]);
+    assert_eq!(server.shards(), std::slice::from_ref(&victim));
     let start = Instant::now();
     let mut inside = server.client();
     let request = format!("GET /{route}/{SPIN_MS} HTTP/1.1\r\nHost: it\r\n\r\n");
