@@ -1,7 +1,8 @@
 //! Integration tests: the real binary, started on a port of the kernel's choice, over real sockets.
 //!
-//! `harness` starts and watches servers, `conformance` asks what the RFCs demand, `supervisor` and
-//! `survive` break things on purpose, `features` looks at what the demo shows.
+//! `harness` starts and watches servers, `conformance` asks what the RFCs demand, `supervisor`,
+//! `stop`, `stall` and `survive` break things on purpose, `transfer` moves what is large or slow,
+//! `features` looks at what the demo shows.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
@@ -9,5 +10,8 @@ mod conformance;
 mod features;
 mod harness;
 mod regression;
+mod stall;
+mod stop;
 mod supervisor;
 mod survive;
+mod transfer;

@@ -5,7 +5,8 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::sockopt::set_socket_linger;
+use rustix::net::sockopt::{set_socket_linger, set_socket_recv_buffer_size};
+use rustix::net::{AddressFamily, SocketType, connect, socket};
 
 use super::response::{Asked, Response, parse, show};
 
@@ -35,9 +36,24 @@ impl Client {
             .unwrap_or_else(|error| panic!("connect to {address} failed: {error}"))
     }
 
+    /// Connects with a small receive buffer, so that what this client does not read stays with the
+    /// server. The buffer is set before the handshake: the segments of the server are at most half
+    /// of the largest window it was ever offered, and a window that shrinks below one segment
+    /// later leaves the whole transfer to the probes of a timer.
+    pub(crate) fn connect_narrow(address: SocketAddr) -> Client {
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("sockets exist");
+        set_socket_recv_buffer_size(&socket, 16 << 10).expect("SO_RCVBUF is settable");
+        connect(&socket, &address)
+            .unwrap_or_else(|error| panic!("connect to {address} failed: {error}"));
+        Client::new(TcpStream::from(socket)).expect("options of a new socket are settable")
+    }
+
     /// Like `connect`, for tests in which the refusal is an expected outcome.
     pub(crate) fn try_connect(address: SocketAddr) -> std::io::Result<Client> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        Client::new(TcpStream::connect_timeout(&address, PATIENCE)?)
+    }
+
+    fn new(stream: TcpStream) -> std::io::Result<Client> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
@@ -81,6 +97,27 @@ impl Client {
                 return Err(format!("no whole answer; so far {}", show(&self.buffer)));
             }
             self.fill()?;
+        }
+    }
+
+    /// Reads one response as a slow client does, so many bytes every 50 ms.
+    pub(crate) fn response_slowly(
+        &mut self,
+        asked: Asked,
+        bytes: usize,
+    ) -> Result<Response, String> {
+        let mut due = Instant::now();
+        loop {
+            if let Some((response, used)) = parse(&self.buffer, asked, self.end.is_some())? {
+                self.buffer.drain(..used);
+                return Ok(response);
+            }
+            due += SLOW_STEP;
+            super::pause(due.saturating_duration_since(Instant::now()));
+            let read = self.buffer.len() + bytes;
+            while self.buffer.len() < read && self.end.is_none() {
+                self.fill_at_most(read - self.buffer.len())?;
+            }
         }
     }
 
@@ -159,7 +196,11 @@ impl Client {
     }
 
     fn fill(&mut self) -> Result<(), String> {
-        let mut chunk = vec![0; 64 << 10];
+        self.fill_at_most(64 << 10)
+    }
+
+    fn fill_at_most(&mut self, bytes: usize) -> Result<(), String> {
+        let mut chunk = vec![0; bytes];
         match self.stream.read(&mut chunk) {
             Ok(0) => self.end = Some(End::Fin),
             Ok(count) => self.buffer.extend_from_slice(&chunk[..count]),
@@ -175,3 +216,6 @@ impl Client {
         Ok(())
     }
 }
+
+/// How often a slow client reads.
+const SLOW_STEP: Duration = Duration::from_millis(50);

@@ -121,6 +121,9 @@ impl Launch {
     /// Runs in the child, between fork and exec.
     fn prepare(&self) -> io::Result<()> {
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // Tests end processes by ABRT on purpose; nobody wants their memory as files.
+        let no_core = Rlimit { current: Some(0), maximum: getrlimit(Resource::Core).maximum };
+        setrlimit(Resource::Core, no_core)?;
         if let Some(count) = self.descriptors {
             let limit = Rlimit { current: Some(count), maximum: Some(count) };
             setrlimit(Resource::Nofile, limit)?;

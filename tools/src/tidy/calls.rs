@@ -64,6 +64,22 @@ const BANNED: &[Banned] = &[
     banned("tracing::", Scope::PureCores, &[], "an event that the owner logs"),
 ];
 
+/// A call that is meant in one place.
+struct Excused {
+    pattern: &'static str,
+    /// The module that may.
+    module: &'static str,
+    /// What stands before the call in its line.
+    inside: &'static str,
+}
+
+/// Each with its reason.
+const EXCUSED: &[Excused] = &[
+    // The demo shows that a thread of its own may be blocked for as long as a handler likes: the
+    // sleep stands for any call that blocks, and outside such a thread it is refused there too.
+    Excused { pattern: "thread::sleep", module: "demo", inside: "spawn_blocking(" },
+];
+
 const ENDS: &[&str] = &["main", "supervisor::process", "worker::template"];
 const ENDS_SYS: &[&str] = &["main", "supervisor::process", "sys", "worker::template"];
 const FORKS: &[&str] = &["supervisor::process", "sys", "worker::template"];
@@ -83,7 +99,10 @@ pub(super) fn check(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     for rule in BANNED.iter().filter(|rule| !rule.except.iter().any(|at| source.is_in(at))) {
         for (index, line) in source.lines.iter().enumerate() {
-            if applies(rule.scope, source, line.test) && found(&line.code, rule.pattern) {
+            if applies(rule.scope, source, line.test)
+                && found(&line.code, rule.pattern)
+                && !is_excused(source, &line.code, rule.pattern)
+            {
                 let message = format!("{} is not used here; use {}", rule.pattern, rule.instead);
                 findings.push(Finding::new(source, index, "calls", message));
             }
@@ -95,6 +114,15 @@ pub(super) fn check(source: &Source) -> Vec<Finding> {
 /// The definition `fn fork(` of a wrapper is no call.
 fn found(code: &str, pattern: &str) -> bool {
     find_word(code, pattern).is_some_and(|at| !code[..at].trim_end().ends_with("fn"))
+}
+
+/// Whether the first such call of the line stands behind what excuses it.
+fn is_excused(source: &Source, code: &str, pattern: &str) -> bool {
+    EXCUSED.iter().any(|excuse| {
+        excuse.pattern == pattern
+            && source.is_in(excuse.module)
+            && code.find(excuse.inside).is_some_and(|at| Some(at) < code.find(pattern))
+    })
 }
 
 fn applies(scope: Scope, source: &Source, test: bool) -> bool {
@@ -150,6 +178,16 @@ mod tests {
         check_calls("src/app.rs", "fn a() { b().unwrap(); }", 1);
         check_calls("tests/it/main.rs", "fn a() { std::thread::sleep(b); c.unwrap() }", 1);
         check_calls("bench/src/main.rs", "fn a() { println!(); dbg!(1) }", 1);
+    }
+
+    #[test]
+    fn the_demo_may_block_a_thread_that_is_for_it() {
+        let meant = "spawn_blocking(move || std::thread::sleep(ms)).await;";
+        check_calls("src/demo/mod.rs", meant, 0);
+        check_calls("src/app.rs", meant, 1);
+        check_calls("src/demo/mod.rs", "std::thread::sleep(ms);", 1);
+        check_calls("src/demo/mod.rs", "std::thread::sleep(ms); spawn_blocking(b);", 1);
+        check_calls("src/demo/mod.rs", "spawn_blocking(move || dbg!(ms))", 1);
     }
 
     #[test]
