@@ -214,6 +214,7 @@ impl State {
     }
 
     /// The response is complete.
+    #[inline]
     pub(super) fn response_ended(
         &mut self,
         persistence: Persistence,
@@ -247,6 +248,7 @@ impl State {
 
     /// What one direction means for the other; run after every event. Each rule leads to a state
     /// that none of them matches, or to one of the rules below it.
+    #[inline]
     pub(super) fn settle(&mut self, limits: &HttpLimits, now: Time) {
         match (self.reading, self.writing) {
             // RFC 9112 9.3: both messages are complete, so the next one may come.
