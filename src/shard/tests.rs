@@ -489,11 +489,8 @@ fn large_bodies_go_out_by_reference_and_whole() {
         assert!(body.bytes().all(|byte| byte == b'z'));
     }
     // Pipelined: the second waits for room behind the first, and both come in order.
-    stream
-        .write_all(
-            b"GET /large/200000 HTTP/1.1\r\nHost: t\r\n\r\nGET /large/3 HTTP/1.1\r\nHost: t\r\n\r\n",
-        )
-        .unwrap();
+    let request = |bytes: u32| format!("GET /large/{bytes} HTTP/1.1\r\nHost: t\r\n\r\n");
+    stream.write_all((request(200_000) + &request(3)).as_bytes()).unwrap();
     assert!(answer(&mut stream).ends_with(&"z".repeat(200_000)));
     assert!(answer(&mut stream).ends_with("\r\n\r\nzzz"));
     shard.finish();

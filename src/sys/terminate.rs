@@ -6,7 +6,9 @@
 //!
 //! | word | writer | reader | ordering | pairs with |
 //! |---|---|---|---|---|
-//! | DOORBELL, PARENT, SECONDS | `on_terminate`, before the handler is installed | the handler, same thread | Relaxed | program order: a handler sees what its own thread stored before |
+//! | all three | `on_terminate` | the handler | Relaxed | program order |
+//!
+//! The handler runs on the thread that stored the words before it installed the handler.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};

@@ -48,8 +48,10 @@ impl Rest {
     }
 }
 
-/// What the allocator and the counters of the kernel may differ by between two quiet moments.
-const MEMORY_SLACK: u64 = 2 << 20;
+/// What the allocator and the counters of the kernel may differ by between two quiet moments: of 24
+/// rounds of 1,500 async requests each, 23 left the same memory behind and one 2 MiB more, which
+/// is a region of the allocator's.
+const MEMORY_SLACK: u64 = 4 << 20;
 
 /// Does the same harm twice: the first time pools may grow to their size, the second time nothing
 /// may stay. Light traffic runs beside both, and all of it must be answered.

@@ -24,8 +24,10 @@ pub(super) const SUBJECTS: &[Entry] = &[
     ("encode", || Box::new(Encode::new())),
     // The floor under `parse`: a change here is a change of the dependency.
     ("httparse", || Box::new(Httparse { input: aligned(BROWSER) })),
-    ("parse", || Box::new(Parse::new(BROWSER))),
-    ("parse-small", || Box::new(Parse::new(SMALL))),
+    ("parse", || Box::new(Parse::new(BROWSER, SMALL))),
+    // What a client sends that repeats itself: only the request line is judged.
+    ("parse-again", || Box::new(Parse::new(BROWSER, BROWSER))),
+    ("parse-small", || Box::new(Parse::new(SMALL, BROWSER))),
     ("route", || Box::new(Route::new())),
 ];
 
@@ -47,16 +49,19 @@ impl Subject for Httparse {
 /// A head from its bytes to the event that announces it.
 struct Parse {
     input: &'static [u8],
+    /// What was read before it, not counted.
+    before: &'static [u8],
     connection: Connection,
     head: Head,
     limits: HttpLimits,
 }
 
 impl Parse {
-    fn new(input: &'static [u8]) -> Self {
+    fn new(input: &'static [u8], before: &'static [u8]) -> Self {
         let limits = HttpLimits::default();
         Self {
             input: aligned(input),
+            before: aligned(before),
             connection: Connection::new(NOW, &limits),
             head: Head::new(),
             limits,
@@ -66,6 +71,8 @@ impl Parse {
 
 impl Subject for Parse {
     fn prepare(&mut self) {
+        let mut before = Connection::new(NOW, &self.limits);
+        before.receive(self.before, &mut self.head, &self.limits, NOW);
         self.connection = Connection::new(NOW, &self.limits);
     }
 
@@ -90,7 +97,7 @@ impl Encode {
     fn new() -> Self {
         Self {
             body: aligned(b"Hello, World!"),
-            request: Parse::new(SMALL),
+            request: Parse::new(SMALL, SMALL),
             preamble: Preamble::new(1_700_000_000),
             content_type: HeaderValue::from_static("text/plain; charset=utf-8"),
             out: Vec::new(),
