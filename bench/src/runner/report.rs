@@ -235,7 +235,9 @@ fn commands(settings: &Settings) -> Vec<String> {
         super::columns::Load::Wrk { connections, route, style } => {
             let load = load::Load { connections, route, style, seconds: settings.seconds };
             let url = format!("http://127.0.0.1:PORT{}", route.path());
-            Some(format!("taskset {}", load::arguments(load, &url).join(" ")))
+            let command = format!("taskset {}", load::arguments(load, &url).join(" "));
+            // Scripts as they are found from the root of any checkout.
+            Some(command.replace(concat!(env!("CARGO_MANIFEST_DIR"), "/"), "bench/"))
         }
     });
     servers.chain(loads).collect()
