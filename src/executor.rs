@@ -203,8 +203,16 @@ pub fn has_company() -> bool {
 /// waker for every poll of such an operation, so it must not be polled anew for every sleep.
 pub struct Bell {
     eventfd: OwnedFd,
-    /// `None` until the first sleep.
-    rung: Option<Rc<Rung>>,
+    ear: Ear,
+}
+
+/// Who reads the eventfd.
+enum Ear {
+    /// Nobody before the first sleep; its own descriptor is there already, so that sleeping never
+    /// lacks one.
+    Deaf(OwnedFd),
+    /// A task.
+    Open(Rc<Rung>),
 }
 
 /// What the reading task has to say.
@@ -220,7 +228,8 @@ impl Bell {
     /// # Errors
     /// When the process is out of descriptors.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { eventfd: descriptors::bell()?, rung: None })
+        let eventfd = descriptors::bell()?;
+        Ok(Self { ear: Ear::Deaf(eventfd.try_clone()?), eventfd })
     }
 
     /// What others signal.
@@ -230,18 +239,12 @@ impl Bell {
 
     /// Sleep until the bell rings, `until`, or `ready` says that there is work; `ready` is asked
     /// on every wake and keeps the waker.
-    ///
-    /// # Errors
-    /// When the process is out of descriptors at the first sleep.
     pub async fn wait(
         &mut self,
         until: Option<Instant>,
         mut ready: impl FnMut(&Context<'_>) -> bool,
-    ) -> io::Result<()> {
-        let rung = match &self.rung {
-            Some(rung) => rung,
-            None => self.rung.insert(listen(self.eventfd.try_clone()?)),
-        };
+    ) {
+        let rung = self.ear.open();
         let mut timer = until.map(|until| {
             glommio::timer::Timer::new(until.saturating_duration_since(Instant::now()))
         });
@@ -257,14 +260,25 @@ impl Bell {
         })
         .await;
         rung.sleeper.take();
-        Ok(())
+    }
+}
+
+impl Ear {
+    /// What the reading task has to say; starts it if need be.
+    fn open(&mut self) -> Rc<Rung> {
+        if let Self::Open(rung) = self {
+            return Rc::clone(rung);
+        }
+        let rung = Rc::new(Rung::default());
+        if let Self::Deaf(eventfd) = std::mem::replace(self, Self::Open(Rc::clone(&rung))) {
+            listen(eventfd, Rc::clone(&rung));
+        }
+        rung
     }
 }
 
 /// Start the task that reads `eventfd` again and again.
-fn listen(eventfd: OwnedFd) -> Rc<Rung> {
-    let rung = Rc::new(Rung::default());
-    let told = Rc::clone(&rung);
+fn listen(eventfd: OwnedFd, told: Rc<Rung>) {
     let file: BufferedFile = descriptors::from_owned_fd(eventfd);
     let reading = async move {
         loop {
@@ -280,5 +294,4 @@ fn listen(eventfd: OwnedFd) -> Rc<Rung> {
     };
     // Not one of the tasks that make company: it only listens while somebody sleeps.
     glommio::spawn_local(Polled::new(reading, false)).detach();
-    rung
 }

@@ -309,11 +309,6 @@ impl Ring {
         tasks || !self.io.completion().is_empty()
     }
 
-    /// Whether submissions wait for the next enter.
-    pub fn has_submissions(&mut self) -> bool {
-        !self.io.submission().is_empty()
-    }
-
     /// Submit what was asked and produce completions, without waiting.
     pub fn submit(&mut self) {
         self.enter(0);

@@ -237,10 +237,7 @@ impl Shard {
                 Instant::now() + at.since(now)
             });
             let ready = &self.ready;
-            if let Err(error) = self.bell.wait(until, |cx| ready.is_ready(cx)).await {
-                tracing::error!(%error, "the shard cannot sleep beside its tasks");
-                executor::poll_io().await;
-            }
+            self.bell.wait(until, |cx| ready.is_ready(cx)).await;
         }
         self.ring.disarm_eventfd();
         self.ring.submit();
