@@ -267,10 +267,9 @@ impl State {
                 }
             }
             // An early answer: the rest of the body is thrown away if it is short.
-            (
-                Reading::Body { decoder, .. },
-                Writing::Ended { persistence: Persistence::Keep },
-            ) if may_discard(decoder) => {
+            (Reading::Body { decoder, .. }, Writing::Ended { persistence: Persistence::Keep })
+                if may_discard(decoder) =>
+            {
                 let mut decoder = *decoder;
                 decoder.restart_count();
                 let clock = Clock::running(Deadline::after(now, DRAIN_TIMEOUT));
