@@ -204,6 +204,34 @@ impl Head {
         self.known.filter(|_| fits)
     }
 
+    /// The length of the request line as it is usually written, without its line end.
+    #[inline]
+    pub(crate) fn line_length(&self) -> usize {
+        self.method.as_str().len() + self.target.len() + " HTTP/1.1".len() + 1
+    }
+
+    /// What follows the head in `input` if `input` begins with the very head that is held here.
+    #[inline]
+    pub(crate) fn strip_from<'i>(&self, input: &'i [u8]) -> Option<&'i [u8]> {
+        let line_length = self.line_length();
+        // Most lines that differ end elsewhere.
+        if input.get(line_length) != Some(&b'\r') {
+            return None;
+        }
+        let (line, rest) = input.split_at(line_length);
+        let version: &[u8; 9] = match self.version {
+            Version::Http10 => b" HTTP/1.0",
+            Version::Http11 => b" HTTP/1.1",
+        };
+        let (method_and_target, end) = line.split_at(line_length - version.len());
+        let (start, target) = method_and_target.split_at(self.method.as_str().len() + 1);
+        if end != version || target != self.target.as_bytes() {
+            return None;
+        }
+        start.strip_prefix(self.method.as_str().as_bytes()).filter(|space| space == b" ")?;
+        rest.strip_prefix(b"\r\n")?.strip_prefix(self.section.as_slice())?.strip_prefix(b"\r\n")
+    }
+
     /// The header section, without the empty line at its end.
     pub(crate) fn section(&self) -> &[u8] {
         &self.section

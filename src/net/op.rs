@@ -40,7 +40,7 @@ impl fmt::Debug for ConnId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Kind {
-    /// Multishot poll of a listener; the index is the listener's.
+    /// Poll of a listener; the index is the listener's.
     Accept = 1,
     /// The ring's one timeout.
     Alarm = 2,
@@ -48,7 +48,7 @@ pub(super) enum Kind {
     Forget = 3,
     /// Multishot poll; the index is the caller's tag.
     Poll = 4,
-    /// Multishot receive; index and generation are the connection's.
+    /// Receive; index and generation are the connection's.
     Receive = 5,
     /// Send; the index is the flight's.
     Send = 6,

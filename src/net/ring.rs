@@ -129,12 +129,10 @@ pub struct Raw {
 
 /// Something has happened.
 pub enum Completion {
-    /// Connections wait at a listener; `armed`: it is still watched.
+    /// Connections wait at a listener, which is watched no more.
     Acceptable {
         /// Which listener.
         listener: u32,
-        /// Whether it is still watched.
-        armed: bool,
     },
     /// The watch over a listener ended without a word about connections.
     WatchEnded {
@@ -222,14 +220,14 @@ impl Ring {
         })
     }
 
-    /// Tell whenever connections wait at `listener`, until cancelled.
+    /// Tell once when connections wait at `listener`, at once if some do.
     ///
     /// They are then to be accepted one by one. A multishot accept would be cheaper by a call per
     /// connection, but it goes on accepting while a killed process is being taken apart: of 40
     /// clients that connected right after a kill -9 up to 20 were accepted by the dead and reset,
     /// while their successor was already there. Those that are not accepted wait for it.
     pub fn watch_listener(&mut self, listener: BorrowedFd<'_>, index: u32) {
-        let entry = opcode::PollAdd::new(Fd(listener.as_raw_fd()), libc::POLLIN as u32).multi(true);
+        let entry = opcode::PollAdd::new(Fd(listener.as_raw_fd()), libc::POLLIN as u32);
         self.push(entry.build(), Token::new(Kind::Accept, index, 0));
     }
 
@@ -248,6 +246,17 @@ impl Ring {
     pub fn receive(&mut self, conn: ConnId, socket: BorrowedFd<'_>) {
         let entry = opcode::RecvMulti::new(Fd(socket.as_raw_fd()), GROUP);
         self.push(entry.build(), Token::new(Kind::Receive, conn.index, conn.generation));
+    }
+
+    /// Receive on `socket` once. A connection of a single request then has nothing to cancel when
+    /// it is closed.
+    pub fn receive_once(&mut self, conn: ConnId, socket: BorrowedFd<'_>) {
+        let nowhere = std::ptr::null_mut();
+        let entry = opcode::Recv::new(Fd(socket.as_raw_fd()), nowhere, 0).buf_group(GROUP);
+        self.push(
+            entry.build().flags(squeue::Flags::BUFFER_SELECT),
+            Token::new(Kind::Receive, conn.index, conn.generation),
+        );
     }
 
     /// End the receive of `conn`; what is on its way still comes.
@@ -361,7 +370,7 @@ impl Ring {
         match raw.token.kind() {
             Some(Kind::Receive) => self.resolve_receive(raw, armed),
             Some(Kind::Send) => self.resolve_send(raw),
-            Some(Kind::Accept) => resolve_accept(raw, armed),
+            Some(Kind::Accept) => resolve_accept(raw),
             Some(Kind::Poll) => Completion::Polled { tag: raw.token.index(), armed },
             Some(Kind::Forget) => Completion::Nothing,
             Some(Kind::Alarm) => {
@@ -467,12 +476,12 @@ impl Drop for Ring {
     }
 }
 
-fn resolve_accept(raw: Raw, armed: bool) -> Completion {
+fn resolve_accept(raw: Raw) -> Completion {
     let listener = raw.token.index();
     if raw.result < 0 {
         return Completion::WatchEnded { listener, error: Errno(-raw.result) };
     }
-    Completion::Acceptable { listener, armed }
+    Completion::Acceptable { listener }
 }
 
 /// Register the ring with itself, which spares the kernel a descriptor look-up per enter. A

@@ -597,21 +597,18 @@ fn answer(conn: &mut Conn, id: ConnId, http: &mut Http, response: &mut Response)
 #[inline]
 fn answer_whole(conn: &mut Conn, http: &mut Http, response: &mut Response) {
     end_stage(conn);
+    let body: &[u8] = match &response.content {
+        Content::Buffer(body) => body,
+        Content::Bytes(body) => body,
+        Content::Static(body) => body,
+        Content::Stream(_) => unreachable!("streams are answered elsewhere"),
+    };
+    if body.len() > COPY_BYTES_MAX {
+        return answer_large(conn, http, response);
+    }
     let output = out(&mut conn.output, http);
     let Http { preamble, limits, now, .. } = http;
-    let head = response.head();
-    match &response.content {
-        Content::Buffer(body) if body.len() <= COPY_BYTES_MAX => {
-            conn.core.respond_full(&head, body, preamble, limits, *now, output.buffer());
-        }
-        Content::Static(body) if body.len() <= COPY_BYTES_MAX => {
-            conn.core.respond_full(&head, body, preamble, limits, *now, output.buffer());
-        }
-        Content::Bytes(body) if body.len() <= COPY_BYTES_MAX => {
-            conn.core.respond_full(&head, body, preamble, limits, *now, output.buffer());
-        }
-        _ => return answer_large(conn, http, response),
-    }
+    conn.core.respond_full(&response.head(), body, preamble, limits, *now, output.buffer());
     if let Content::Buffer(buffer) = &mut response.content {
         scratch::give(std::mem::take(buffer));
     }

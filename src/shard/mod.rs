@@ -33,6 +33,7 @@ use crate::net::listener::Listener;
 use crate::net::ring::OpenError;
 use crate::router::Router;
 use crate::sys::channel::{Channel, FromChild, Received, ToChild};
+use crate::sys::memory::use_small_pages;
 use crate::sys::page::SharedPage;
 use crate::sys::process::PidFd;
 use crate::sys::signal::SignalFd;
@@ -112,6 +113,9 @@ pub fn probe() -> Result<(), OpenError> {
 /// When the ring or the executor cannot be had.
 pub fn run(setup: Setup) -> Result<End, StartError> {
     report_panics();
+    if let Err(error) = use_small_pages() {
+        tracing::debug!(%error, "memory may come in huge pages");
+    }
     executor::run(drive(setup)).map_err(StartError::System)?
 }
 

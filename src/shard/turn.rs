@@ -2,6 +2,7 @@
 //! became ready, expire deadlines, settle every connection that was touched, and only then enter
 //! the kernel again, once.
 
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -69,8 +70,30 @@ pub(crate) struct Shard {
 pub(crate) struct Listening {
     pub(super) socket: Option<Listener>,
     pub(super) watched: Watched,
-    /// Whether connections wait that were not accepted yet.
+    /// Whether connections wait, as far as is known.
     pending: bool,
+    /// Connections to take before the kernel is asked whether more wait.
+    burst: u32,
+    /// Bursts in a row in which as many could be taken.
+    whole_bursts: u32,
+}
+
+impl Listening {
+    /// As many connections were taken as were allowed; whether more wait, the next watch tells.
+    fn took_burst(&mut self) {
+        self.pending = false;
+        self.whole_bursts += 1;
+        if self.whole_bursts > BURSTS_BEFORE_GROWTH {
+            self.burst = BURST_MAX.min(self.burst * 2);
+        }
+    }
+
+    /// The queue was empty after `taken` connections.
+    fn found_empty(&mut self, taken: u32) {
+        self.pending = false;
+        self.whole_bursts = 0;
+        self.burst = taken.max(1);
+    }
 }
 
 /// The ring's watch over a listener.
@@ -110,6 +133,8 @@ impl Shard {
             watched: Watched::No,
             // Whoever had the socket before may have left some.
             pending: true,
+            burst: BURST_MAX,
+            whole_bursts: 0,
         };
         Self {
             ring,
@@ -274,7 +299,7 @@ impl Shard {
             match self.ring.resolve(raw) {
                 Completion::Received { conn, lease, armed } => self.received(conn, &lease, armed),
                 Completion::Sent { conn, output, result } => self.sent(conn, output, result),
-                Completion::Acceptable { listener, armed } => self.acceptable(listener, armed),
+                Completion::Acceptable { listener } => self.acceptable(listener),
                 Completion::ReceiveEnded { conn, error } => self.receive_ended(conn, error),
                 Completion::WatchEnded { listener, error } => self.watch_ended(listener, error),
                 Completion::Polled { tag, armed } => {
@@ -336,12 +361,10 @@ impl Shard {
         self.flushed.push(id);
     }
 
-    fn acceptable(&mut self, listener: u32, armed: bool) {
+    fn acceptable(&mut self, listener: u32) {
         let listening = &mut self.listeners[listener as usize];
+        listening.watched = Watched::No;
         listening.pending = true;
-        if !armed {
-            listening.watched = Watched::No;
-        }
     }
 
     fn watch_ended(&mut self, listener: u32, error: Errno) {
@@ -358,7 +381,7 @@ impl Shard {
         let id = self.conns.insert(conn);
         if let Some(conn) = self.conns.get(id) {
             conn.receive = Receive::Armed;
-            self.ring.receive(id, conn.socket.as_fd());
+            self.ring.receive_once(id, conn.socket.as_fd());
             if let Some(deadline) = conn.deadline() {
                 self.wheel.schedule(&mut self.conns, id.index, deadline);
             }
@@ -383,53 +406,61 @@ impl Shard {
             && self.listeners.iter().any(|listening| listening.pending)
     }
 
-    /// Accept what waits, a bounded number in a turn, and see that the listeners are watched.
+    /// Accept what waits, a bounded number in a turn, and watch the listeners for more.
+    ///
+    /// A watch ends with its first word, and begun again it speaks up at once if somebody waits.
+    /// So the queue need not be asked until it is found empty: the kernel makes a socket for
+    /// every attempt, also for one in vain.
     fn accept(&mut self) {
         if !self.life.is_serving() {
             return;
         }
-        for (index, listening) in self.listeners.iter_mut().enumerate() {
-            if let (Watched::No, Some(socket)) = (listening.watched, &listening.socket) {
-                listening.watched = Watched::Yes;
-                self.ring.watch_listener(socket.as_fd(), index as u32);
-            }
-        }
         for index in 0..self.listeners.len() {
-            for _ in 0..ACCEPTS_PER_TURN {
-                if !self.can_accept() || !self.accept_from(index) {
-                    break;
-                }
+            if self.listeners[index].pending && self.can_accept() {
+                self.accept_from(index);
             }
+            self.watch_listener(index);
         }
     }
 
-    /// Accept one connection of listener `index`; false if none waits or none can be had.
-    fn accept_from(&mut self, index: usize) -> bool {
-        let listening = &mut self.listeners[index];
-        let Some(listener) = listening.socket.as_ref().filter(|_| listening.pending) else {
-            return false;
-        };
-        match accept_one(listener) {
-            Ok(Some(socket)) => {
-                self.retry_accept = None;
-                self.admit(socket);
-                true
+    /// Accept up to a burst of connections from listener `index`.
+    fn accept_from(&mut self, index: usize) {
+        for taken in 0..self.listeners[index].burst {
+            if self.conns.len() >= self.connections_max {
+                return;
             }
-            Ok(None) => {
-                listening.pending = false;
-                false
-            }
-            Err(error) => {
-                // Descriptors or memory are lacking. Closing a connection of ours frees one and
-                // tries again; if none is ours, or another process took it, time does.
-                let now = self.http.now;
-                self.retry_accept = Some(now + ACCEPT_RETRY);
-                if self.starved.is_none_or(|told| now.since(told) >= WARN_INTERVAL) {
-                    self.starved = Some(now);
-                    tracing::warn!(%error, "accepting pauses until there is room again");
+            let Some(listener) = &self.listeners[index].socket else { break };
+            match accept_one(listener) {
+                Ok(Some(socket)) => {
+                    self.retry_accept = None;
+                    self.admit(socket);
                 }
-                false
+                Ok(None) => return self.listeners[index].found_empty(taken),
+                Err(error) => return self.starve(&error),
             }
+        }
+        self.listeners[index].took_burst();
+    }
+
+    /// Descriptors or memory are lacking. Closing a connection of ours frees one and tries again;
+    /// if none is ours, or another process took it, time does.
+    fn starve(&mut self, error: &io::Error) {
+        let now = self.http.now;
+        self.retry_accept = Some(now + ACCEPT_RETRY);
+        if self.starved.is_none_or(|told| now.since(told) >= WARN_INTERVAL) {
+            self.starved = Some(now);
+            tracing::warn!(%error, "accepting pauses until there is room again");
+        }
+    }
+
+    /// See that listener `index` is watched, unless somebody is known to wait there.
+    fn watch_listener(&mut self, index: usize) {
+        let listening = &mut self.listeners[index];
+        if let (false, Watched::No, Some(socket)) =
+            (listening.pending, listening.watched, &listening.socket)
+        {
+            listening.watched = Watched::Yes;
+            self.ring.watch_listener(socket.as_fd(), index as u32);
         }
     }
 
@@ -642,8 +673,11 @@ fn touch(conn: &mut Conn, id: ConnId, dirty: &mut Vec<ConnId>) {
 const CENSUS_INTERVAL: Duration = Duration::from_millis(1);
 /// How often glommio looks at its rings while the shard is busy and other tasks live.
 const POLL_INTERVAL: Duration = Duration::from_micros(200);
-/// Connections accepted from one listener in a turn.
-const ACCEPTS_PER_TURN: u32 = 64;
+/// Most connections accepted from one listener in a turn.
+const BURST_MAX: u32 = 64;
+/// How often a burst has to be whole before a larger one is tried: an attempt in vain costs about
+/// as much as a connection, so that in the steady state one in so many is.
+const BURSTS_BEFORE_GROWTH: u32 = 32;
 /// How often the log is told of one and the same lack.
 const WARN_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a starved accept waits if no connection of ours is closed.

@@ -25,8 +25,10 @@ pub(super) const SUBJECTS: &[Entry] = &[
     // The floor under `parse`: a change here is a change of the dependency.
     ("httparse", || Box::new(Httparse { input: aligned(BROWSER) })),
     ("parse", || Box::new(Parse::new(BROWSER, SMALL))),
-    // What a client sends that repeats itself: only the request line is judged.
-    ("parse-again", || Box::new(Parse::new(BROWSER, BROWSER))),
+    // The next request of the same client: only the request line is judged.
+    ("parse-again", || Box::new(Parse::new(BROWSER, BROWSER_BEFORE))),
+    // The same request once more.
+    ("parse-same", || Box::new(Parse::new(BROWSER, BROWSER))),
     ("parse-small", || Box::new(Parse::new(SMALL, BROWSER))),
     ("route", || Box::new(Route::new())),
 ];
@@ -183,6 +185,17 @@ const PATTERNS: &[&str] = &[
 const USER: usize = 3;
 /// What a browser sends.
 const BROWSER: &[u8] = b"GET /user/42?tab=posts HTTP/1.1\r\n\
+    Host: www.example.com\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
+    Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
+    Accept-Language: en-GB,en;q=0.5\r\n\
+    Accept-Encoding: gzip, deflate, br, zstd\r\n\
+    Connection: keep-alive\r\n\
+    Cookie: session=c29tZSBzZXNzaW9uIGlkZW50aWZpZXI; theme=dark\r\n\
+    Upgrade-Insecure-Requests: 1\r\n\
+    \r\n";
+/// What it sent before.
+const BROWSER_BEFORE: &[u8] = b"GET / HTTP/1.1\r\n\
     Host: www.example.com\r\n\
     User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
     Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\

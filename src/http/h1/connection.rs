@@ -167,7 +167,8 @@ impl Connection {
     }
 
     /// A whole response.
-    #[inline]
+    // Out of line, the status would be stored as two bytes and loaded as four, which stalls.
+    #[inline(always)]
     pub fn respond_full(
         &mut self,
         head: &ResponseHead<'_>,

@@ -45,28 +45,33 @@ fn bounds(limits: &HttpLimits) -> Bounds {
     }
 }
 
-/// The quickest way: the header section is, byte for byte, the one that `head` holds already.
+/// The quickest ways: the whole head, or its header section, is byte for byte the one that `head`
+/// holds already.
 ///
-/// Clients repeat themselves: what changes from request to request is the request line. It is
-/// judged anew; the section means what it meant before. None: it is another one, or something is
-/// for the other ways to decide.
+/// Clients repeat themselves: at most the request line changes from request to request. It is
+/// judged anew then; what is the same means what it meant before. None: it is another one, or
+/// something is for the other ways to decide.
 #[inline]
 fn parse_known(input: &[u8], head: &mut Head, limits: &HttpLimits) -> Option<Parsed> {
     let bounds = bounds(limits);
     let known = head.known(bounds.section_bytes, usize::from(bounds.fields))?;
-    let line_end = memchr::memchr(b'\n', &input[..input.len().min(bounds.line_bytes + 2)])?;
-    let rest = input[line_end + 1..].strip_prefix(head.section())?;
-    if !rest.starts_with(b"\r\n") || known.body_bytes_max != limits.body_bytes {
+    if known.body_bytes_max != limits.body_bytes {
         return None;
     }
-    let length = input.len() - rest.len() + 2;
+    let persistence = if known.persists { Persistence::Keep } else { Persistence::Close };
+    if head.line_length() <= bounds.line_bytes
+        && let Some(rest) = head.strip_from(input)
+    {
+        return Some(Parsed { length: input.len() - rest.len(), persistence });
+    }
+    let line_end = memchr::memchr(b'\n', &input[..input.len().min(bounds.line_bytes + 2)])?;
+    let rest = input[line_end + 1..].strip_prefix(head.section())?.strip_prefix(b"\r\n")?;
     let line = RequestLine::parse_usual(&input[..line_end])?;
     if line.version != known.version {
         return None;
     }
     head.begin_again(line.method, line.version, line.target, line.parts);
-    let persistence = if known.persists { Persistence::Keep } else { Persistence::Close };
-    Some(Parsed { length, persistence })
+    Some(Parsed { length: input.len() - rest.len(), persistence })
 }
 
 /// The quick way. None: the head is incomplete, or there is something about it that only the judge

@@ -250,7 +250,7 @@ impl State {
     /// that none of them matches, or to one of the rules below it.
     #[inline]
     pub(super) fn settle(&mut self, limits: &HttpLimits, now: Time) {
-        match (self.reading, self.writing) {
+        match (&self.reading, &self.writing) {
             // RFC 9112 9.3: both messages are complete, so the next one may come.
             (Reading::Complete, Writing::Ended { persistence: Persistence::Keep }) => {
                 let deadline = Deadline::after(now, limits.keep_alive);
@@ -260,16 +260,17 @@ impl State {
             }
             // RFC 9112 9.6: nothing behind the last request is answered, so it is not read either.
             (Reading::Complete, writing) if writing.persistence() == Persistence::Close => {
+                let ended = matches!(writing, Writing::Ended { .. });
                 self.reading = Reading::Closed { behind: false };
-                if let Writing::Ended { .. } = writing {
+                if ended {
                     self.end();
                 }
             }
             // An early answer: the rest of the body is thrown away if it is short.
-            (
-                Reading::Body { mut decoder, .. },
-                Writing::Ended { persistence: Persistence::Keep },
-            ) if may_discard(&decoder) => {
+            (Reading::Body { decoder, .. }, Writing::Ended { persistence: Persistence::Keep })
+                if may_discard(decoder) =>
+            {
+                let mut decoder = *decoder;
                 decoder.restart_count();
                 let clock = Clock::running(Deadline::after(now, DRAIN_TIMEOUT));
                 self.reading = Reading::Body { decoder, clock };
@@ -362,12 +363,12 @@ pub(super) fn may_discard(decoder: &Decoder) -> bool {
 
 impl Writing {
     /// Whether the connection outlives the exchange, as far as this side knows.
-    fn persistence(self) -> Persistence {
+    fn persistence(&self) -> Persistence {
         match self {
             Self::Chunked { persistence }
             | Self::Counted { persistence, .. }
             | Self::Ended { persistence }
-            | Self::Suppressed { persistence } => persistence,
+            | Self::Suppressed { persistence } => *persistence,
             Self::Delimited => Persistence::Close,
             Self::Idle => Persistence::Keep,
             Self::Owed { exchange, .. } => exchange.persistence,
