@@ -168,6 +168,16 @@ fn serve(start: ShardStart<'_>, router: Router<usize>, handlers: Vec<Handler>) -
     }
 }
 
+/// Finds out whether the engine works here, in a process of its own, and its name. For questions:
+/// a start does it by itself.
+///
+/// # Errors
+/// What is refused, and what to do about it.
+pub fn probe_engine() -> Result<String, cli::Trouble> {
+    let trouble = |error: ProbeError| cli::Trouble { reason: error.reason, fix: error.fix };
+    supervisor::probe(&probe).map(|engine| engine.name).map_err(trouble)
+}
+
 /// Whether the engine works here.
 fn probe() -> Result<Engine, ProbeError> {
     match shard::probe() {

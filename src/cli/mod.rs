@@ -1,39 +1,119 @@
 //! The command line: generated from the option table, so that a flag, a key and a variable always
 //! mean the same.
+//!
+//! A file for each command. Commands that serve are only read here; all others are answered here,
+//! and start nothing.
 
 mod check;
+mod doctor;
+mod explain;
+mod flags;
+mod later;
+mod output;
+mod pages;
 
 use std::ffi::OsString;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clap::builder::{StyledStr, ValueHint};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap_complete::Shell;
 
-use crate::config::options::{OPTIONS, OptionDef};
-use crate::config::value::Kind;
+use self::output::{Paint, complain, write, write_json};
 use crate::config::{Config, Machine, Sources};
 use crate::exit::Exit;
+use crate::sys::host::Host;
 
 /// What the command line asks for.
 #[derive(Debug)]
 pub enum Invocation {
-    /// Check the settings, show what they come to, and leave.
-    Check(Sources),
+    /// Something that is answered and done with.
+    Ask(Question),
     /// Serve the demo application.
     Demo(Sources),
+    /// Serve what the settings say.
+    Run(Sources),
 }
+
+/// What is answered without serving.
+#[derive(Debug)]
+pub enum Question {
+    /// What is wrong with the settings, and what do they come to.
+    Check(Ask),
+    /// Completions for a shell.
+    Completions(Shell),
+    /// What does the machine lack.
+    Doctor(Ask),
+    /// What does a code mean; without one, which are there.
+    Explain {
+        /// As it was written.
+        code: Option<String>,
+        /// For programs.
+        json: bool,
+    },
+    /// The man page, of a command or of all.
+    Man(Option<String>),
+}
+
+/// Settings, and for whom the answer is.
+#[derive(Debug)]
+pub struct Ask {
+    /// Where the settings come from.
+    pub sources: Sources,
+    /// For programs.
+    pub json: bool,
+}
+
+/// Why no engine works here.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Trouble {
+    /// What is refused.
+    pub reason: String,
+    /// What to do about it.
+    pub fix: String,
+}
+
+/// Finds out whether the engine works here, and its name.
+pub type Probe<'a> = &'a dyn Fn() -> Result<String, Trouble>;
 
 /// Reads the command line, its first element being the program's name. What is wrong with it, and
 /// help, are printed here; the error is then how to leave.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, Exit> {
-    let matches = command().try_get_matches_from(arguments).map_err(|error| print(&error))?;
-    match matches.subcommand() {
-        Some(("check", matches)) => Ok(Invocation::Check(sources(matches))),
-        Some(("demo", matches)) => Ok(Invocation::Demo(sources(matches))),
-        other => unreachable!("clap lets no other command through: {other:?}"),
+    let command = command().mut_subcommands(|command| match command.get_name() {
+        "demo" | "run" => later::add(command),
+        _ => command,
+    });
+    let matches = command.try_get_matches_from(arguments).map_err(|error| print(&error))?;
+    let (name, matches) = matches.subcommand().expect("clap demands a command");
+    if let Some(text) = later::refusal(matches) {
+        return Err(refuse(&text));
     }
+    let question = match name {
+        "check" => Question::Check(ask(matches)),
+        "completions" => Question::Completions(*required(matches, SHELL)),
+        "doctor" => Question::Doctor(ask(matches)),
+        "explain" => {
+            Question::Explain { code: matches.get_one(CODE).cloned(), json: is_json(matches) }
+        }
+        "man" => Question::Man(matches.get_one(NAME).cloned()),
+        _ => return parse_serving(name, matches),
+    };
+    Ok(Invocation::Ask(question))
+}
+
+/// `run` and `demo`, which are told apart by what they serve.
+fn parse_serving(name: &str, matches: &ArgMatches) -> Result<Invocation, Exit> {
+    if let Some(target) = matches.try_get_one::<String>(TARGET).ok().flatten() {
+        return Err(refuse(&later::refuse_target(target)));
+    }
+    let sources = flags::sources(matches);
+    Ok(match name {
+        _ if matches.get_flag(ONLY_CHECK) => {
+            Invocation::Ask(Question::Check(Ask { sources, json: false }))
+        }
+        "demo" => Invocation::Demo(sources),
+        _ => Invocation::Run(sources),
+    })
 }
 
 /// Reads the command line of a program that is built on the library and has no commands: every
@@ -44,11 +124,36 @@ pub fn parse_application(arguments: impl IntoIterator<Item = OsString>) -> Resul
         .first()
         .and_then(|program| Path::new(program).file_name())
         .map_or_else(|| "server".to_owned(), |name| name.to_string_lossy().into_owned());
-    let command = with_options(Command::new(name).after_help(SOURCES_HELP));
-    command
+    flags::add(Command::new(name))
         .try_get_matches_from(arguments)
-        .map(|matches| sources(&matches))
+        .map(|matches| flags::sources(&matches))
         .map_err(|error| print(&error))
+}
+
+/// Answers a question. `probe` is called where the answer depends on the engine.
+#[must_use]
+pub fn answer(question: &Question, probe: Probe<'_>) -> Exit {
+    match question {
+        Question::Check(ask) => check::run(ask, probe),
+        Question::Completions(shell) => pages::write_completions(*shell),
+        Question::Doctor(ask) => examine(ask, probe),
+        Question::Explain { code, json } => explain::run(code.as_deref(), *json),
+        Question::Man(name) => pages::write_man(name.as_deref()),
+    }
+}
+
+fn examine(ask: &Ask, probe: Probe<'_>) -> Exit {
+    let config = match resolve(&ask.sources) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let (host, engine) = (Host::read(), probe());
+    let patient = doctor::Patient { host: &host, engine: &engine, config: &config };
+    let checks = doctor::examine(&patient);
+    if ask.json {
+        return write_json(&doctor::to_json(&checks), doctor::exit(&checks));
+    }
+    write(&doctor::render(&checks, Paint::of_output()), doctor::exit(&checks))
 }
 
 /// Prints help or what is wrong; returns how to leave.
@@ -59,6 +164,11 @@ fn print(error: &clap::Error) -> Exit {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Clean,
         _ => Exit::Usage,
     }
+}
+
+fn refuse(text: &str) -> Exit {
+    complain(text);
+    Exit::Usage
 }
 
 /// Says what is wrong with the routes of an application.
@@ -81,145 +191,124 @@ pub fn resolve(sources: &Sources) -> Result<Config, Exit> {
     })
 }
 
-/// Checks the settings and prints what they come to, each with its origin.
-#[must_use]
-pub fn check(sources: &Sources) -> Exit {
-    match resolve(sources) {
-        Ok(config) => check::print(sources, &config),
-        Err(exit) => exit,
-    }
-}
-
-/// Writes a line to standard error. Where nobody listens, the exit code alone has to say it.
-fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
-}
-
 /// The whole command line, as data.
 #[must_use]
 pub fn command() -> Command {
     Command::new("corewise")
         .version(env!("CARGO_PKG_VERSION"))
         .about("An HTTP server for Linux that never lets one request hurt another")
-        .after_help(SOURCES_HELP)
+        .after_help(flags::SOURCES_HELP)
+        .after_long_help(LONG_HELP)
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
-        .subcommand(with_options(
-            Command::new("demo")
-                .about("Serve the demo application, whose front page shows what there is"),
-        ))
-        .subcommand(with_options(
-            Command::new("check").about("Check the settings and show what they come to"),
-        ))
+        .subcommands([
+            serving("run", "Serve what the configuration says").arg(target()),
+            serving("demo", "Serve the demo application, whose front page shows what there is"),
+            listing("check", "Check the settings and show what they come to"),
+            listing("doctor", "Examine the machine: what it lacks, why it matters, what to do"),
+            explain(),
+            completions(),
+            man(),
+        ])
 }
 
-fn with_options(command: Command) -> Command {
-    let config = Arg::new(CONFIG)
-        .long("config")
-        .short('c')
-        .value_name("FILE")
-        .value_hint(ValueHint::FilePath)
-        .value_parser(value_parser!(PathBuf))
-        .help("configuration file [default: corewise.toml, if it exists]");
-    command.arg(config).args(OPTIONS.iter().map(argument))
+fn serving(name: &'static str, about: &'static str) -> Command {
+    let only_check = Arg::new(ONLY_CHECK)
+        .long("check")
+        .action(ArgAction::SetTrue)
+        .help("check the settings as `corewise check` does, and leave");
+    flags::add(Command::new(name).about(about).arg(only_check))
 }
 
-fn argument(def: &'static OptionDef) -> Arg {
-    let shown = def.shown_flag();
-    let mut argument = Arg::new(def.key())
-        .long(shown.clone())
-        .value_name(value_name(&def.kind))
-        .help(format!("{} [default: {}]", def.short, def.default))
-        .long_help(long_help(def))
-        .help_heading(heading(def.table))
-        .action(ArgAction::Append)
-        .allow_hyphen_values(true);
-    if let Some(short) = def.short_flag {
-        argument = argument.short(short);
-    }
-    if shown != def.full_flag() {
-        argument = argument.alias(def.full_flag());
-    }
-    argument
+fn target() -> Arg {
+    Arg::new(TARGET)
+        .value_name("APP|DIR")
+        .help("an application like main:app, or a folder of files: in later versions")
 }
 
-fn long_help(def: &OptionDef) -> StyledStr {
-    let bounds = def.kind.example();
-    format!(
-        "{}\n\n{}\nValue: {bounds}\nCost: {}\nFile: [{}] {}, variable: {}\n[default: {}]",
-        def.short,
-        def.long,
-        def.cost,
-        def.table,
-        def.name,
-        def.variable(),
-        def.default,
-    )
-    .into()
+/// A command that takes settings and shows something.
+fn listing(name: &'static str, about: &'static str) -> Command {
+    flags::add(Command::new(name).about(about).arg(json()))
 }
 
-fn heading(table: &str) -> &'static str {
-    match table {
-        "server" => "Listening",
-        "cores" => "Cores",
-        "limits" => "Limits",
-        "shutdown" => "Stopping",
-        "log" => "Log",
-        _ => "Other",
-    }
+fn explain() -> Command {
+    let code = Arg::new(CODE).value_name("CODE").help("a code like E0103; without it, all codes");
+    Command::new("explain")
+        .about("Explain a code: what it means, an example, what to do")
+        .args([code, json()])
 }
 
-fn value_name(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::Addresses => "ADDR",
-        Kind::Choice(_) => "WORD",
-        Kind::Count { .. } => "N",
-        Kind::Cpus => "N|LIST",
-        Kind::Rate { .. } => "RATE",
-        Kind::Size { .. } => "SIZE",
-        Kind::Time { .. } => "TIME",
-    }
+fn completions() -> Command {
+    let shell = Arg::new(SHELL)
+        .value_name("SHELL")
+        .required(true)
+        .value_parser(value_parser!(Shell))
+        .help("whose completions to write");
+    Command::new("completions").about("Write the completions for a shell").arg(shell)
 }
 
-fn sources(matches: &ArgMatches) -> Sources {
-    let mut sources = Sources { file: matches.get_one(CONFIG).cloned(), ..Sources::from_process() };
-    for def in &OPTIONS {
-        let Some(values) = matches.get_many::<String>(&def.key()) else { continue };
-        let values: Vec<&str> = values.map(String::as_str).collect();
-        let text = match def.kind {
-            // Given twice, an address is added.
-            Kind::Addresses => values.join(","),
-            // Given twice, the last one counts.
-            _ => values.last().copied().unwrap_or_default().to_owned(),
-        };
-        sources.flags.push((def.id, text));
-    }
-    sources
+fn man() -> Command {
+    let name = Arg::new(NAME).value_name("COMMAND").help("the page of this command");
+    Command::new("man").about("Write the man page").arg(name)
 }
 
-const CONFIG: &str = "config";
-const SOURCES_HELP: &str = "\
+fn json() -> Arg {
+    Arg::new(JSON).long("json").action(ArgAction::SetTrue).help("write JSON, for programs")
+}
+
+fn ask(matches: &ArgMatches) -> Ask {
+    Ask { sources: flags::sources(matches), json: is_json(matches) }
+}
+
+fn is_json(matches: &ArgMatches) -> bool {
+    matches.get_flag(JSON)
+}
+
+fn required<'a, T: Clone + Send + Sync + 'static>(matches: &'a ArgMatches, id: &str) -> &'a T {
+    matches.get_one(id).expect("clap demands it")
+}
+
+/// All commands.
+const COMMANDS: [&str; 7] = ["check", "completions", "demo", "doctor", "explain", "man", "run"];
+
+const CODE: &str = "code";
+const JSON: &str = "json";
+const NAME: &str = "name";
+const ONLY_CHECK: &str = "only-check";
+const SHELL: &str = "shell";
+const TARGET: &str = "target";
+const LONG_HELP: &str = "\
 Settings also come from corewise.toml (or --config FILE, or COREWISE_CONFIG) and from
 variables such as COREWISE_LIMITS__KEEP_ALIVE. Flags win over variables, variables
-over the file.";
+over the file.
+
+Exit codes: 0 stopped as asked, 1 check or doctor found something, 2 the command line
+cannot be understood, 69 io_uring is not available, 71 the system refused something, 75
+processes died again and again, 77 a permission is missing, 78 the configuration is
+wrong, 101 a bug, 130 a second interrupt.";
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::options::Id;
+    use crate::config::options::{Id, OPTIONS};
 
     fn flags(arguments: &[&str]) -> Vec<(Id, String)> {
         let arguments = ["corewise"].iter().chain(arguments).map(OsString::from);
         match parse(arguments) {
-            Ok(Invocation::Demo(sources) | Invocation::Check(sources)) => sources.flags,
-            Err(exit) => panic!("refused with {exit:?}"),
+            Ok(Invocation::Demo(sources) | Invocation::Run(sources)) => sources.flags,
+            Ok(Invocation::Ask(Question::Check(ask))) => ask.sources.flags,
+            other => panic!("not a command with settings: {other:?}"),
         }
     }
 
     #[test]
     fn the_definition_is_sound() {
         command().debug_assert();
+        let mut names: Vec<String> =
+            command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
+        names.sort_unstable();
+        assert_eq!(names, COMMANDS);
     }
 
     #[test]
@@ -228,7 +317,7 @@ mod tests {
             let expected = vec![(def.id, def.default.to_owned())];
             for flag in [def.shown_flag(), def.full_flag()] {
                 let flag = format!("--{flag}");
-                assert_eq!(flags(&["demo", &flag, def.default]), expected, "{flag}");
+                assert_eq!(flags(&["run", &flag, def.default]), expected, "{flag}");
             }
         }
     }
@@ -242,10 +331,19 @@ mod tests {
     }
 
     #[test]
+    fn a_check_can_be_asked_of_what_serves() {
+        let arguments = ["corewise", "run", "--check", "--shards", "1"].map(OsString::from);
+        let Ok(Invocation::Ask(Question::Check(ask))) = parse(arguments) else {
+            panic!("--check is not understood");
+        };
+        assert_eq!(ask.sources.flags, [(Id::CoresShards, "1".to_owned())]);
+    }
+
+    #[test]
     fn help_shows_every_option() {
         let mut command = command();
-        let demo = command.find_subcommand_mut("demo").unwrap();
-        let (short, long) = (demo.render_help().to_string(), demo.render_long_help().to_string());
+        let run = command.find_subcommand_mut("run").unwrap();
+        let (short, long) = (run.render_help().to_string(), run.render_long_help().to_string());
         for def in &OPTIONS {
             assert!(short.contains(&format!("--{}", def.shown_flag())), "{}", def.key());
             assert!(long.contains(&def.variable()), "{}", def.key());

@@ -5,8 +5,10 @@
 //! each other and the machine and makes the one immutable `Config`. All faults are found in one
 //! run.
 
+pub mod codes;
 pub mod fault;
 mod file;
+pub mod grants;
 pub mod options;
 pub mod resolved;
 pub mod settings;

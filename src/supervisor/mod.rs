@@ -86,6 +86,15 @@ pub struct ProbeError {
     pub fix: String,
 }
 
+/// Finds out whether the engine works here, in a process of its own: a kernel that punishes the
+/// attempt, or a library that panics, then costs nothing. Meant for a process without children.
+///
+/// # Errors
+/// What is refused, and what to do about it.
+pub fn probe(attempt: &dyn Fn() -> Result<Engine, ProbeError>) -> Result<Engine, ProbeError> {
+    start::probe_apart(attempt)
+}
+
 /// Runs the server until it is stopped. The calling process must have a single thread.
 #[must_use]
 pub fn run(config: Config, roles: Roles<'_>) -> Exit {

@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::config::grants::Finding;
 use crate::config::value::cpu_list;
 
 /// Everything that the screen shows.
@@ -21,14 +22,7 @@ pub(super) struct Screen<'a> {
     /// The CPU of each shard, if it is pinned.
     pub(super) cpus: &'a [Option<usize>],
     pub(super) usable_cpus: usize,
-    pub(super) notes: &'a [Note],
-}
-
-/// Something that is not as it was asked for, and what to do about it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Note {
-    pub(super) message: String,
-    pub(super) fix: String,
+    pub(super) notes: &'a [Finding],
 }
 
 impl Screen<'_> {
@@ -116,7 +110,8 @@ mod tests {
     #[test]
     fn the_screen_is_calm_and_aligned() {
         let addresses = ["127.0.0.1:8000".parse().unwrap(), "[::1]:8000".parse().unwrap()];
-        let notes = [Note { message: "it is late".into(), fix: "sleep".into() }];
+        let (message, fix) = ("it is late".into(), "sleep".into());
+        let notes = [Finding { code: "E0400", exit: None, message, fix }];
         let screen = Screen {
             version: "0.1.0",
             pid: 4711,

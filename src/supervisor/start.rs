@@ -5,9 +5,10 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::process::run_apart;
-use super::screen::{Note, Screen, show};
+use super::screen::{Screen, show};
 use super::{Engine, ProbeError, Roles};
 use crate::config::Config;
+use crate::config::grants::{Finding, Grants};
 use crate::exit::Exit;
 use crate::net::listener::{BindError, Group, Listener, open_group};
 use crate::sys::descriptors;
@@ -30,8 +31,7 @@ pub(super) struct Prepared {
     /// Where we listen, with real ports.
     pub(super) addresses: Vec<SocketAddr>,
     engine: Engine,
-    backlog: u32,
-    notes: Vec<Note>,
+    notes: Vec<Finding>,
 }
 
 /// Why the server cannot start.
@@ -72,11 +72,9 @@ pub(super) fn prepare(mut config: Config, roles: &Roles<'_>) -> Result<Prepared,
     let signals = signals.map_err(|error| refused.system("signalfd", &error))?;
     let supervisor = PidFd::open(own_pid()).map_err(|error| refused.system("pidfd", &error))?;
     process::adopt_orphans().map_err(|error| refused.system("subreaper", &error))?;
-    let mut notes = Vec::new();
-    raise_limits(&mut config, &mut notes);
-    let engine = probe(roles).map_err(|error| refused.engine(error))?;
-    let backlog = cut_backlog(config.server.backlog, &mut notes);
-    let listeners = open_listeners(&config, backlog).map_err(|error| refused.bind(error))?;
+    let notes = raise_limits().fit(&mut config);
+    let engine = probe_apart(roles.probe).map_err(|error| refused.engine(error))?;
+    let listeners = open_listeners(&config).map_err(|error| refused.bind(&error))?;
     let addresses = listeners[0].iter().map(Listener::address).collect();
     let mut title = Title::claim();
     if let Some(title) = &mut title {
@@ -93,7 +91,6 @@ pub(super) fn prepare(mut config: Config, roles: &Roles<'_>) -> Result<Prepared,
         title: RefCell::new(title),
         addresses,
         engine,
-        backlog,
         notes,
     })
 }
@@ -110,7 +107,7 @@ impl Prepared {
             kernel: &kernel,
             file: self.config.file.as_deref(),
             addresses: &self.addresses,
-            backlog: self.backlog,
+            backlog: self.config.server.backlog,
             cpus: &cpus,
             usable_cpus: self.config.usable_cpus,
             notes: &self.notes,
@@ -124,7 +121,7 @@ impl Prepared {
             kernel = screen.kernel,
             file = screen.file,
             listen = ?self.addresses,
-            backlog = self.backlog,
+            backlog = screen.backlog,
             shards = cpus.len(),
             "starting"
         );
@@ -154,33 +151,17 @@ impl Refused {
     }
 
     fn engine(&self, error: ProbeError) -> Refusal {
-        Refusal { message: error.reason, fix: error.fix, exit: Exit::Unavailable, form: self.form }
+        self.finding(Finding::of_engine(error.reason, error.fix))
     }
 
-    fn bind(&self, refused: BindError) -> Refusal {
-        let address = refused.address;
-        let (message, fix, exit) = match refused.error.kind() {
-            io::ErrorKind::AddrInUse => (
-                format!("cannot listen on {address}: {}", holder(address)),
-                "stop that process, or listen elsewhere with --bind".to_owned(),
-                Exit::System,
-            ),
-            io::ErrorKind::PermissionDenied => (
-                format!(
-                    "cannot listen on {address}: this user may not use port {}",
-                    address.port()
-                ),
-                "use a port from 1024 on, or give the program CAP_NET_BIND_SERVICE".to_owned(),
-                Exit::Permission,
-            ),
-            io::ErrorKind::AddrNotAvailable => (
-                format!("cannot listen on {address}: this machine does not have that address"),
-                "use 0.0.0.0 for every address, or one that `ip address` shows".to_owned(),
-                Exit::System,
-            ),
-            _ => (refused.to_string(), "listen elsewhere with --bind".to_owned(), Exit::System),
-        };
-        Refusal { message, fix, exit, form: self.form }
+    fn bind(&self, refused: &BindError) -> Refusal {
+        let holder = listener_holder(refused.address);
+        self.finding(Finding::of_address(refused.address, &refused.error, holder))
+    }
+
+    fn finding(&self, finding: Finding) -> Refusal {
+        let exit = finding.exit.unwrap_or(Exit::System);
+        Refusal { message: finding.message, fix: finding.fix, exit, form: self.form }
     }
 }
 
@@ -202,60 +183,20 @@ fn check_threads(count: io::Result<usize>) -> Result<(), (String, String)> {
     }
 }
 
-fn holder(address: SocketAddr) -> String {
-    match listener_holder(address) {
-        Some(holder) => format!("the port is taken by pid {} ({})", holder.pid, holder.name),
-        None => "the port is taken by a process of somebody else".into(),
-    }
-}
-
-fn raise_limits(config: &mut Config, notes: &mut Vec<Note>) {
-    let files = memory::raise(Limit::OpenFiles);
+/// Raises the limits of this process as far as they go and says what holds then.
+fn raise_limits() -> Grants {
     // Raising to the hard limit can only fail where a sandbox forbids it; what holds then counts.
-    let files = files.unwrap_or_else(|_| memory::current(Limit::OpenFiles));
-    if let Some(files) = files {
-        let fitting =
-            u32::try_from(files.saturating_sub(OWN_DESCRIPTORS).max(1)).unwrap_or(u32::MAX);
-        if config.shard.connections > fitting {
-            notes.push(Note {
-                message: format!(
-                    "descriptor limit is {files}, connections per shard cut from {} to {fitting}",
-                    config.shard.connections,
-                ),
-                fix: "raise the hard limit (ulimit -Hn, LimitNOFILE=)".into(),
-            });
-            config.shard.connections = fitting;
-        }
+    let raise = |limit| memory::raise(limit).unwrap_or_else(|_| memory::current(limit));
+    Grants {
+        locked_memory: raise(Limit::LockedMemory),
+        open_files: raise(Limit::OpenFiles),
+        somaxconn: memory::somaxconn().ok(),
     }
-    let locked = memory::raise(Limit::LockedMemory);
-    let locked = locked.unwrap_or_else(|_| memory::current(Limit::LockedMemory));
-    let wanted = LOCKED_BYTES_PER_SHARD * config.shards.len() as u64;
-    if let Some(locked) = locked.filter(|&locked| locked < wanted) {
-        notes.push(Note {
-            message: format!("lockable memory is {} KiB, too little for the shards", locked >> 10),
-            fix: format!(
-                "raise the hard limit to {} KiB (ulimit -Hl, LimitMEMLOCK=)",
-                wanted >> 10
-            ),
-        });
-    }
-}
-
-fn cut_backlog(asked: u32, notes: &mut Vec<Note>) -> u32 {
-    // Where the kernel does not say, it cuts in silence.
-    let Ok(limit) = memory::somaxconn() else { return asked };
-    if asked <= limit {
-        return asked;
-    }
-    notes.push(Note {
-        message: format!("somaxconn is {limit}, backlog cut from {asked}"),
-        fix: format!("sysctl -w net.core.somaxconn={asked}"),
-    });
-    limit
 }
 
 /// Opens for each shard one listener per address.
-fn open_listeners(config: &Config, backlog: u32) -> Result<Vec<Vec<Listener>>, BindError> {
+fn open_listeners(config: &Config) -> Result<Vec<Vec<Listener>>, BindError> {
+    let backlog = config.server.backlog;
     let count = u16::try_from(config.shards.len()).expect("a CPU list has at most 1024 CPUs");
     let mut shards: Vec<Vec<Listener>> = config.shards.iter().map(|_| Vec::new()).collect();
     for &address in &config.server.listen {
@@ -271,8 +212,10 @@ fn open_listeners(config: &Config, backlog: u32) -> Result<Vec<Vec<Listener>>, B
 
 /// Probes the engine in a process of its own: a kernel that punishes the attempt, or a library
 /// that panics, then costs nothing.
-fn probe(roles: &Roles<'_>) -> Result<Engine, ProbeError> {
-    match run_apart(|| encode_probe((roles.probe)())) {
+pub(super) fn probe_apart(
+    probe: &dyn Fn() -> Result<Engine, ProbeError>,
+) -> Result<Engine, ProbeError> {
+    match run_apart(|| encode_probe(probe())) {
         Ok(apart) => decode_probe(&apart.answer, apart.ended),
         Err(error) => Err(ProbeError {
             reason: format!("the engine cannot be probed: {error}"),
@@ -302,10 +245,6 @@ fn decode_probe(answer: &str, ended: Ended) -> Result<Engine, ProbeError> {
     };
     Err(ProbeError { reason, fix })
 }
-
-/// Descriptors that a shard needs for itself: listeners, rings, timers, doorbells.
-const OWN_DESCRIPTORS: u64 = 48;
-const LOCKED_BYTES_PER_SHARD: u64 = 512 << 10;
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,7 @@ pub mod affinity;
 pub mod channel;
 pub mod clock;
 pub mod descriptors;
+pub mod host;
 pub mod memory;
 pub mod page;
 pub mod poll;
