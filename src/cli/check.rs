@@ -2,8 +2,8 @@
 
 use std::io::{self, Write as _};
 
+use crate::config::cpus::cpu_list;
 use crate::config::options::OPTIONS;
-use crate::config::value::cpu_list;
 use crate::config::{Config, Settings, Sources};
 use crate::exit::Exit;
 
@@ -51,7 +51,7 @@ mod tests {
             flags: vec![(Id::CoresShards, "1".into())],
             ..Sources::default()
         };
-        let machine = Machine { online: vec![0, 1], allowed: vec![0, 1] };
+        let machine = Machine::uniform(&[0, 1], &[0, 1]);
         let config = sources.resolve(&machine).unwrap();
         let text = render(&Settings::gather(&sources).0, &config);
         let has = |line: &str| {

@@ -5,9 +5,12 @@
 //! each other and the machine and makes the one immutable `Config`. All faults are found in one
 //! run.
 
+pub mod cpus;
 pub mod fault;
 mod file;
+pub mod machine;
 pub mod options;
+pub mod placement;
 pub mod resolved;
 pub mod settings;
 pub mod suggest;
@@ -16,8 +19,9 @@ mod tests;
 pub mod value;
 
 pub use fault::{Fault, Faults};
+pub use machine::Machine;
 pub use resolved::{
-    Config, Idle, LogConfig, LogFormat, LogLevel, Machine, ServerConfig, ShardConfig,
-    ShardPlacement, ShutdownConfig,
+    Config, Idle, LogConfig, LogFormat, LogLevel, ServerConfig, ShardConfig, ShardPlacement,
+    ShutdownConfig,
 };
 pub use settings::{Origin, Settings, Sources};

@@ -1,18 +1,17 @@
 //! The one configuration that everything after the start sees: checked, immutable, cut into the
 //! part of each module.
 
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::cpus::{CpuWish, cpu_list};
 use super::fault::{
     ADDRESS_TWICE, ADDRESSES_OVERLAP, CPU_UNUSABLE, Fault, Faults, TOO_MANY_SHARDS,
 };
+use super::machine::{Machine, Unusable};
 use super::options::Id;
 use super::settings::Settings;
-use super::value::{CpuWish, cpu_list};
 use crate::limits::HttpLimits;
-use crate::sys::affinity;
 
 /// Everything, resolved.
 #[derive(Clone, Debug)]
@@ -119,38 +118,6 @@ pub enum LogFormat {
     Pretty,
 }
 
-/// What the machine offers.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Machine {
-    /// CPUs that are online, ascending.
-    pub online: Vec<usize>,
-    /// CPUs in the affinity mask, ascending.
-    pub allowed: Vec<usize>,
-}
-
-impl Machine {
-    /// Asks the kernel.
-    pub fn read() -> io::Result<Self> {
-        let allowed = affinity::allowed()?;
-        // Without /sys the mask alone counts: the kernel keeps offline CPUs out of it by itself.
-        let online = affinity::online().unwrap_or_else(|_| allowed.clone());
-        Ok(Self { online, allowed })
-    }
-
-    /// CPUs that can be used: online and allowed.
-    #[must_use]
-    pub fn usable(&self) -> Vec<usize> {
-        self.allowed.iter().copied().filter(|cpu| self.online.contains(cpu)).collect()
-    }
-
-    fn why_unusable(&self, cpu: usize) -> Option<&'static str> {
-        if !self.online.contains(&cpu) {
-            return Some("it is not online");
-        }
-        (!self.allowed.contains(&cpu)).then_some("the affinity mask of this process excludes it")
-    }
-}
-
 impl Config {
     /// Checks the settings against each other and the machine. Faults are added to `faults`;
     /// when there are any, the result is not meant to be used.
@@ -216,6 +183,12 @@ fn place_shards(
         CpuWish::List(cpus) => {
             let unusable = cpus.iter().filter_map(|&cpu| Some((cpu, machine.why_unusable(cpu)?)));
             for (cpu, reason) in unusable {
+                let reason = match reason {
+                    Unusable::Missing | Unusable::Offline => "it is not online",
+                    Unusable::Cpuset | Unusable::Mask => {
+                        "the affinity mask of this process excludes it"
+                    }
+                };
                 let message = format!("CPU {cpu} cannot be used: {reason}");
                 let fix = format!("CPUs that can be used: {}", cpu_list(usable));
                 faults.0.push(shards_fault(settings, CPU_UNUSABLE, message, fix));

@@ -6,12 +6,14 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::cpus::CpuWish;
 use super::fault::{BAD_VALUE, Fault, Faults, NOT_YET as NOT_YET_CODE, UNKNOWN_KEY};
 use super::file;
+use super::machine::Machine;
 use super::options::{Id, NOT_YET, OPTIONS};
-use super::resolved::{Config, Machine};
+use super::resolved::Config;
 use super::suggest::nearest;
-use super::value::{BadValue, CpuWish, Value};
+use super::value::{BadValue, Value};
 
 /// Where a value was written.
 #[derive(Clone, Debug, Eq, PartialEq)]
