@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use crate::config::cpus::cpu_list;
-use crate::config::options::OPTIONS;
+use crate::config::options;
 use crate::config::{Config, Settings, Sources};
 use crate::exit::Exit;
 
@@ -20,7 +20,7 @@ pub(super) fn print(sources: &Sources, config: &Config) -> Exit {
 fn render(settings: &Settings, config: &Config) -> String {
     let mut text = String::new();
     let mut table = "";
-    for def in &OPTIONS {
+    for def in options::available() {
         if def.table != table {
             table = def.table;
             text += &format!("[{table}]\n");
