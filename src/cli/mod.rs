@@ -20,7 +20,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
 
 use self::output::{Paint, complain, write, write_json};
-use crate::config::{Config, Machine, Sources};
+use crate::config::{Config, Faults, Machine, Sources};
 use crate::exit::Exit;
 use crate::sys::host::Host;
 
@@ -143,7 +143,7 @@ pub fn answer(question: &Question, probe: Probe<'_>) -> Exit {
 }
 
 fn examine(ask: &Ask, probe: Probe<'_>) -> Exit {
-    let config = match resolve(&ask.sources) {
+    let config = match resolve_to_show(&ask.sources) {
         Ok(config) => config,
         Err(exit) => return exit,
     };
@@ -179,14 +179,26 @@ pub fn refuse_routes(errors: &[impl std::fmt::Display]) -> Exit {
     Exit::Config
 }
 
-/// Resolves the settings for this machine, or prints everything that is wrong with them.
+/// Resolves the settings of a server that is to run, or prints everything that is wrong with them.
 pub fn resolve(sources: &Sources) -> Result<Config, Exit> {
+    resolve_with(sources, Sources::resolve_to_start)
+}
+
+/// The same for a question, to which more can be answered than can be started.
+fn resolve_to_show(sources: &Sources) -> Result<Config, Exit> {
+    resolve_with(sources, Sources::resolve)
+}
+
+fn resolve_with(
+    sources: &Sources,
+    resolve: fn(&Sources, &Machine) -> Result<Config, Faults>,
+) -> Result<Config, Exit> {
     let machine = Machine::read().map_err(|error| {
         complain(&format!("error: cannot find out which CPUs may be used: {error}"));
         Exit::System
     })?;
-    sources.resolve(&machine).map_err(|faults| {
-        complain(&faults.to_string());
+    resolve(sources, &machine).map_err(|faults| {
+        complain(&faults.render(Paint::of_errors() == Paint::On));
         if faults.only_flags() { Exit::Usage } else { Exit::Config }
     })
 }
