@@ -1,23 +1,22 @@
 //! `corewise check`: everything that is wrong, in one run; then every value with where it came
 //! from, how a change of it takes effect, and what the system does not grant.
 
+use std::io;
 use std::net::SocketAddr;
 
 use serde_json::json;
 
 use super::output::{Paint, Tone, complain, write, write_json};
-use super::{Ask, Probe, resolve};
+use super::{Ask, Probe, resolve_to_show, values};
 use crate::config::grants::{ADDRESS_TAKEN, Finding, Grants};
-use crate::config::options::{Change, OPTIONS};
-use crate::config::value::cpu_list;
-use crate::config::{Config, Settings};
+use crate::config::{Config, Notice, Settings};
 use crate::exit::Exit;
 use crate::net::listener::try_address;
 use crate::sys::host::Host;
-use crate::sys::procfs::listener_holder;
+use crate::sys::procfs::{Holder, listener_holder};
 
 pub(super) fn run(ask: &Ask, probe: Probe<'_>) -> Exit {
-    let mut config = match resolve(&ask.sources) {
+    let mut config = match resolve_to_show(&ask.sources) {
         Ok(config) => config,
         Err(exit) => return exit,
     };
@@ -25,15 +24,21 @@ pub(super) fn run(ask: &Ask, probe: Probe<'_>) -> Exit {
     let (settings, _) = Settings::gather(&ask.sources);
     let exit = exit(&findings);
     if ask.json {
-        let settings: Vec<_> = OPTIONS.iter().map(|def| setting_to_json(&settings, def)).collect();
-        let findings: Vec<_> = findings.iter().map(finding_to_json).collect();
-        return write_json(&json!({ "findings": findings, "settings": settings }), exit);
+        let object = json!({
+            "findings": findings.iter().map(finding_to_json).collect::<Vec<_>>(),
+            "notices": config.notices.iter().map(Notice::sentence).collect::<Vec<_>>(),
+            "settings": values::to_json(&settings),
+        });
+        return write_json(&object, exit);
     }
     let paint = Paint::of_errors();
+    for notice in &config.notices {
+        complain(&format!("{}\n", notice.render(paint == Paint::On)));
+    }
     for finding in &findings {
         complain(&show(finding, paint));
     }
-    write(&render(&settings, &config), exit)
+    write(&values::render(&settings), exit)
 }
 
 /// Everything that the system would refuse or cut.
@@ -56,12 +61,15 @@ fn refused_addresses(addresses: &[SocketAddr]) -> Vec<Finding> {
     let has_v4 = |port| addresses.iter().any(|other| other.is_ipv4() && other.port() == port);
     let refused = addresses.iter().filter_map(|address| {
         let error = try_address(*address, has_v4(address.port())).err()?;
-        let holder = listener_holder(*address);
-        let is_ours = holder.as_ref().is_some_and(|holder| holder.name == OWN_NAME);
-        let finding = Finding::of_address(*address, &error.error, holder);
-        Some(if is_ours { beside_ourselves(finding) } else { finding })
+        Some(judge(*address, &error.error, listener_holder(*address)))
     });
     refused.collect()
+}
+
+fn judge(address: SocketAddr, refused: &io::Error, holder: Option<Holder>) -> Finding {
+    let is_ours = holder.as_ref().is_some_and(|holder| holder.name == OWN_NAME);
+    let finding = Finding::of_address(address, refused, holder);
+    if is_ours { beside_ourselves(finding) } else { finding }
 }
 
 /// Settings are most often checked while the server that they are for is running.
@@ -96,77 +104,31 @@ pub(super) fn finding_to_json(finding: &Finding) -> serde_json::Value {
     })
 }
 
-fn render(settings: &Settings, config: &Config) -> String {
-    let mut text = String::new();
-    let mut table = "";
-    for def in &OPTIONS {
-        if def.table != table {
-            table = def.table;
-            text += &format!("[{table}]\n");
-        }
-        let setting = settings.get(def.id);
-        let (value, origin) = (setting.value.to_string(), &setting.origin);
-        let change = change_word(def.change);
-        text += &format!("{:<23} = {value:<18} # {origin}; {change}\n", def.name);
-    }
-    let cpus: Vec<usize> = config.shards.iter().filter_map(|shard| shard.cpu).collect();
-    let (shards, noun) = match config.shards.len() {
-        1 => ("1 shard".to_owned(), "CPU"),
-        count => (format!("{count} shards"), "CPUs"),
-    };
-    text += &format!("\n{shards} on {noun} {}\n", cpu_list(&cpus));
-    text
-}
-
-fn setting_to_json(
-    settings: &Settings,
-    def: &crate::config::options::OptionDef,
-) -> serde_json::Value {
-    let setting = settings.get(def.id);
-    json!({
-        "key": def.key(),
-        "value": setting.value.to_string(),
-        "origin": setting.origin.to_string(),
-        "change": change_word(def.change),
-    })
-}
-
-fn change_word(change: Change) -> &'static str {
-    match change {
-        Change::Reload => "reload",
-        Change::Restart => "restart",
-    }
-}
-
 /// The short name of a running supervisor.
 const OWN_NAME: &str = "corewise";
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::options::Id;
-    use crate::config::{Machine, Sources};
+
+    fn finding(name: &str) -> Finding {
+        let holder = Some(Holder { pid: 7, name: name.into() });
+        let taken = io::ErrorKind::AddrInUse.into();
+        judge("127.0.0.1:80".parse().unwrap(), &taken, holder)
+    }
 
     #[test]
-    fn every_value_is_shown_with_its_origin() {
-        let sources = Sources {
-            environment: vec![("COREWISE_LIMITS__KEEP_ALIVE".into(), "3s".into())],
-            flags: vec![(Id::CoresShards, "1".into())],
-            ..Sources::default()
-        };
-        let machine = Machine { online: vec![0, 1], allowed: vec![0, 1] };
-        let config = sources.resolve(&machine).unwrap();
-        let text = render(&Settings::gather(&sources).0, &config);
-        let has = |line: &str| {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            text.lines().any(|shown| shown.split_whitespace().eq(words.iter().copied()))
-        };
-        assert!(has("keep-alive = 3s # env COREWISE_LIMITS__KEEP_ALIVE; reload"), "{text}");
-        assert!(has("shards = 1 # --shards; restart"), "{text}");
-        assert!(has("level = info # default; reload"), "{text}");
-        assert!(has("1 shard on CPU 0"), "{text}");
-        let config = Sources::default().resolve(&machine).unwrap();
-        let text = render(&Settings::gather(&Sources::default()).0, &config);
-        assert!(text.ends_with("\n2 shards on CPUs 0-1\n"), "{text}");
+    fn our_own_server_on_the_port_is_no_error() {
+        let (ours, other) = (finding("corewise"), finding("nginx"));
+        assert_eq!((ours.exit, other.exit), (None, Some(Exit::System)));
+        assert!(ours.fix.starts_with("nothing, if"), "{ours:?}");
+        assert_eq!(exit(&[ours.clone(), other.clone()]), Exit::System);
+        assert_eq!(exit(&[ours]), Exit::Clean);
+        let shown = show(&other, Paint::Off);
+        let expected = "\
+error[E0401]: cannot listen on 127.0.0.1:80: the port is taken by pid 7 (nginx)
+  = help: stop that process, or listen elsewhere with --bind
+";
+        assert_eq!(shown, expected);
     }
 }

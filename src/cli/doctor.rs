@@ -306,7 +306,7 @@ mod tests {
     use crate::sys::host::Ceilings;
 
     fn config(listen: &str) -> Config {
-        let machine = Machine { online: vec![0, 1], allowed: vec![0, 1] };
+        let machine = Machine::uniform(&[0, 1], &[0, 1]);
         let flags = vec![(Id::ServerListen, listen.to_owned())];
         Sources { flags, ..Sources::default() }.resolve(&machine).unwrap()
     }

@@ -8,7 +8,6 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 /// A flag that later versions have.
 struct Later {
     long: &'static str,
-    short: Option<char>,
     /// What it is about, after "it ... ".
     about: &'static str,
     /// What can be done today; empty if nothing.
@@ -17,23 +16,13 @@ struct Later {
 
 /// `command` with all of them, hidden.
 pub(super) fn add(command: Command) -> Command {
-    let known: Vec<String> = command
-        .get_arguments()
-        .flat_map(|argument| argument.get_long_and_visible_aliases().unwrap_or_default())
-        .map(str::to_owned)
-        .collect();
-    let absent = LATER.iter().filter(|later| !known.iter().any(|known| known == later.long));
-    command.args(absent.map(|later| {
-        let argument = Arg::new(later.long)
+    command.args(LATER.iter().map(|later| {
+        Arg::new(later.long)
             .long(later.long)
             .num_args(0..=1)
             .action(ArgAction::Append)
             .allow_hyphen_values(true)
-            .hide(true);
-        match later.short {
-            Some(short) => argument.short(short),
-            None => argument,
-        }
+            .hide(true)
     }))
 }
 
@@ -76,41 +65,17 @@ fn looks_like_folder(target: &str) -> bool {
     target.starts_with(['.', '/']) || target.ends_with('/') || Path::new(target).is_dir()
 }
 
-const WORKERS: &str = "a process that serves on a core of its own is a shard: --shards";
-
-const fn later(
-    long: &'static str,
-    short: Option<char>,
-    about: &'static str,
-    today: &'static str,
-) -> Later {
-    Later { long, short, about, today }
+const fn later(long: &'static str, about: &'static str, today: &'static str) -> Later {
+    Later { long, about, today }
 }
 
-/// In the order of OPERATIONS, the names being those of gunicorn, uvicorn and functions-framework.
+/// Those of gunicorn, uvicorn and functions-framework that no setting has as its flag.
 static LATER: &[Later] = &[
-    later("uds", None, "listens on a Unix socket", "listen on an address with --bind"),
-    later("workers", Some('w'), "sets how many workers a pool has", WORKERS),
-    later("threads", None, "sets how many threads a worker has", ""),
-    later(
-        "timeout",
-        Some('t'),
-        "limits how long a request may run in a worker",
-        "handlers in a shard are limited by --limits-handler-timeout",
-    ),
-    later("max-requests", None, "replaces a worker after so many requests", ""),
-    later("max-requests-jitter", None, "spreads the replacement of workers", ""),
-    later("preload", None, "loads an application before its workers are started", ""),
-    later("reload", None, "starts again when a source file changes", ""),
-    later("root-path", None, "tells an application below which path it is served", ""),
-    later("forwarded-allow-ips", None, "names the proxies whose fields are believed", ""),
-    later("access-log", None, "writes a line for each request", ""),
-    later("app-dir", None, "says where an application is looked for", ""),
-    later("env-file", None, "reads the environment of an application from a file", ""),
-    later("factory", None, "calls the application's name to make it", ""),
-    later("interface", None, "says whether an application is ASGI or WSGI", ""),
-    later("function", None, "serves a single Python function", ""),
-    later("python", None, "names the Python to run applications with", ""),
+    later("uds", "listens on a Unix socket", "listen on an address with --bind"),
+    later("reload", "starts again when a source file changes", ""),
+    later("env-file", "reads the environment of an application from a file", ""),
+    later("factory", "calls the application's name to make it", ""),
+    later("function", "serves a single Python function", ""),
 ];
 
 #[cfg(test)]
@@ -131,8 +96,7 @@ mod tests {
                 assert!(said.contains(&flag) && said.contains("not available"), "{said}");
             }
         }
-        assert!(say(&["corewise", "-w", "4"]).unwrap().contains("--shards"));
-        assert!(say(&["corewise", "-w4"]).unwrap().contains("--workers"));
+        assert!(say(&["corewise", "--uds", "/a"]).unwrap().contains("--bind"));
         assert_eq!(say(&["corewise"]), None);
     }
 

@@ -8,17 +8,23 @@ mod check;
 mod doctor;
 mod explain;
 mod flags;
+mod init;
 mod later;
 mod output;
 mod pages;
+pub mod reference;
+pub mod schema;
+mod values;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::builder::ValueHint;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
 
+pub use self::init::Init;
 use self::output::{Paint, complain, write, write_json};
 use crate::config::{Config, Faults, Machine, Sources};
 use crate::exit::Exit;
@@ -51,6 +57,8 @@ pub enum Question {
         /// For programs.
         json: bool,
     },
+    /// An annotated configuration file.
+    Init(Init),
     /// The man page, of a command or of all.
     Man(Option<String>),
 }
@@ -95,6 +103,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
         "explain" => {
             Question::Explain { code: matches.get_one(CODE).cloned(), json: is_json(matches) }
         }
+        "init" => Question::Init(init_of(matches)),
         "man" => Question::Man(matches.get_one(NAME).cloned()),
         _ => return parse_serving(name, matches),
     };
@@ -138,6 +147,7 @@ pub fn answer(question: &Question, probe: Probe<'_>) -> Exit {
         Question::Completions(shell) => pages::write_completions(*shell),
         Question::Doctor(ask) => examine(ask, probe),
         Question::Explain { code, json } => explain::run(code.as_deref(), *json),
+        Question::Init(init) => init::run(init, &about_machine()),
         Question::Man(name) => pages::write_man(name.as_deref()),
     }
 }
@@ -203,6 +213,22 @@ fn resolve_with(
     })
 }
 
+/// What a file for this machine says about it.
+fn about_machine() -> Vec<String> {
+    let Ok(machine) = Machine::read() else { return Vec::new() };
+    let Ok(config) = Sources::default().resolve(&machine) else { return Vec::new() };
+    vec![sentence_about(config.usable_cpus, config.shards.len())]
+}
+
+fn sentence_about(cpus: usize, shards: usize) -> String {
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    format!(
+        "On this machine: {cpus} CPU{} usable, {shards} shard{} by default.",
+        plural(cpus),
+        plural(shards)
+    )
+}
+
 /// The whole command line, as data.
 #[must_use]
 pub fn command() -> Command {
@@ -220,6 +246,7 @@ pub fn command() -> Command {
             listing("check", "Check the settings and show what they come to"),
             listing("doctor", "Examine the machine: what it lacks, why it matters, what to do"),
             explain(),
+            init(),
             completions(),
             man(),
         ])
@@ -260,6 +287,27 @@ fn completions() -> Command {
     Command::new("completions").about("Write the completions for a shell").arg(shell)
 }
 
+fn init() -> Command {
+    let path = Arg::new(FILE)
+        .value_name("FILE")
+        .value_hint(ValueHint::FilePath)
+        .value_parser(value_parser!(PathBuf))
+        .default_value("corewise.toml")
+        .help("where to write it; - is standard output");
+    let force = Arg::new(FORCE)
+        .long("force")
+        .action(ArgAction::SetTrue)
+        .help("replace a file that is there");
+    let show = Arg::new(PRINT)
+        .long("print")
+        .action(ArgAction::SetTrue)
+        .conflicts_with_all([FILE, FORCE])
+        .help("write to standard output");
+    Command::new("init")
+        .about("Write an annotated configuration file for this machine")
+        .args([path, force, show])
+}
+
 fn man() -> Command {
     let name = Arg::new(NAME).value_name("COMMAND").help("the page of this command");
     Command::new("man").about("Write the man page").arg(name)
@@ -267,6 +315,15 @@ fn man() -> Command {
 
 fn json() -> Arg {
     Arg::new(JSON).long("json").action(ArgAction::SetTrue).help("write JSON, for programs")
+}
+
+fn init_of(matches: &ArgMatches) -> Init {
+    let path = if matches.get_flag(PRINT) {
+        "-".into()
+    } else {
+        required::<PathBuf>(matches, FILE).clone()
+    };
+    Init { path, force: matches.get_flag(FORCE) }
 }
 
 fn ask(matches: &ArgMatches) -> Ask {
@@ -282,12 +339,16 @@ fn required<'a, T: Clone + Send + Sync + 'static>(matches: &'a ArgMatches, id: &
 }
 
 /// All commands.
-const COMMANDS: [&str; 7] = ["check", "completions", "demo", "doctor", "explain", "man", "run"];
+const COMMANDS: [&str; 8] =
+    ["check", "completions", "demo", "doctor", "explain", "init", "man", "run"];
 
 const CODE: &str = "code";
+const FILE: &str = "file";
+const FORCE: &str = "force";
 const JSON: &str = "json";
 const NAME: &str = "name";
 const ONLY_CHECK: &str = "only-check";
+const PRINT: &str = "print";
 const SHELL: &str = "shell";
 const TARGET: &str = "target";
 const LONG_HELP: &str = "\
@@ -303,7 +364,7 @@ wrong, 101 a bug, 130 a second interrupt.";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::options::{Id, OPTIONS};
+    use crate::config::options::{self, Id, POOL_OPTIONS};
 
     fn flags(arguments: &[&str]) -> Vec<(Id, String)> {
         let arguments = ["corewise"].iter().chain(arguments).map(OsString::from);
@@ -325,13 +386,32 @@ mod tests {
 
     #[test]
     fn every_option_is_a_flag_by_both_names() {
-        for def in &OPTIONS {
-            let expected = vec![(def.id, def.default.to_owned())];
+        let of_pools = POOL_OPTIONS.iter().filter(|def| def.later().is_none());
+        for def in options::available().chain(of_pools) {
+            // Something that is not empty, as flags have to be.
+            let text = if def.default.is_empty() { "x" } else { def.default };
+            let expected = vec![(def.id, text.to_owned())];
             for flag in [def.shown_flag(), def.full_flag()] {
-                let flag = format!("--{flag}");
-                assert_eq!(flags(&["run", &flag, def.default]), expected, "{flag}");
+                let flag = format!("--{flag}={text}");
+                assert_eq!(flags(&["run", &flag]), expected, "{flag}");
             }
         }
+    }
+
+    #[test]
+    fn an_address_may_come_in_two_parts() {
+        let listen = |arguments: &[&str]| flags(arguments)[0].1.clone();
+        assert_eq!(listen(&["run", "--port", "80"]), "127.0.0.1:80");
+        assert_eq!(listen(&["run", "--host", "0.0.0.0"]), "0.0.0.0:8000");
+        assert_eq!(listen(&["run", "--host", "::1", "--port", "80"]), "[::1]:80");
+        let both = ["corewise", "run", "--port", "80", "--bind", "127.0.0.1:1"];
+        assert!(matches!(parse(both.map(OsString::from)), Err(Exit::Usage)));
+    }
+
+    #[test]
+    fn preload_needs_no_value_and_swallows_none() {
+        assert_eq!(flags(&["run", "--preload"]), [(Id::PoolPreload, "on".to_owned())]);
+        assert_eq!(flags(&["run", "--preload=off"]), [(Id::PoolPreload, "off".to_owned())]);
     }
 
     #[test]
@@ -356,7 +436,7 @@ mod tests {
         let mut command = command();
         let run = command.find_subcommand_mut("run").unwrap();
         let (short, long) = (run.render_help().to_string(), run.render_long_help().to_string());
-        for def in &OPTIONS {
+        for def in options::available() {
             assert!(short.contains(&format!("--{}", def.shown_flag())), "{}", def.key());
             assert!(long.contains(&def.variable()), "{}", def.key());
         }

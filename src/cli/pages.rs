@@ -60,7 +60,7 @@ fn unknown(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::options::OPTIONS;
+    use crate::config::options;
 
     #[test]
     fn every_shell_learns_every_command_and_flag() {
@@ -69,7 +69,7 @@ mod tests {
             for name in COMMANDS {
                 assert!(text.contains(name), "{shell}: {name}");
             }
-            for def in &OPTIONS {
+            for def in options::available() {
                 assert!(text.contains(&def.shown_flag()), "{shell}: {}", def.key());
             }
             assert!(!text.contains("max-requests"), "{shell}: what is hidden stays hidden");
@@ -85,7 +85,7 @@ mod tests {
             assert!(page.contains(&format!("corewise {name}")), "{page}");
         }
         let page = man_of("run").unwrap();
-        for def in &OPTIONS {
+        for def in options::available() {
             assert!(page.contains(&def.shown_flag().replace('-', "\\-")), "{}", def.key());
         }
         assert!(man_of("rum").is_none());

@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn every_example_brings_its_code_about() {
-        let machine = Machine { online: vec![0, 1], allowed: vec![0, 1] };
+        let machine = Machine::uniform(&[0, 1], &[0, 1]);
         for code in CODES {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("corewise.toml");

@@ -160,7 +160,7 @@ mod tests {
     use crate::config::{Machine, Sources};
 
     fn config() -> Config {
-        let machine = Machine { online: vec![0, 1], allowed: vec![0, 1] };
+        let machine = Machine::uniform(&[0, 1], &[0, 1]);
         Sources::default().resolve(&machine).unwrap()
     }
 

@@ -62,6 +62,12 @@ impl Launch {
         self
     }
 
+    /// Any variable.
+    pub(crate) fn environment(mut self, name: &str, value: &str) -> Launch {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
     /// RLIMIT_NOFILE of the server, soft and hard.
     pub(crate) fn descriptors(mut self, count: u64) -> Launch {
         self.descriptors = Some(count);

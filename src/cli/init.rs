@@ -1,0 +1,124 @@
+//! `corewise init`: writes the annotated configuration file for this machine. Every key stands in
+//! it as a comment with its default, so that the file changes nothing until somebody does.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::output::{complain, wrap, write};
+use crate::config::options::{OPTIONS, OptionDef, POOL_OPTIONS};
+use crate::exit::Exit;
+
+/// Where the file goes, and what for.
+#[derive(Debug)]
+pub struct Init {
+    /// Its path; `-` is standard output.
+    pub path: PathBuf,
+    /// Replace a file that is there.
+    pub force: bool,
+}
+
+/// Writes the file; `machine` are the sentences about this machine that head it.
+pub(super) fn run(init: &Init, machine: &[String]) -> Exit {
+    let text = annotated(machine);
+    if init.path == Path::new("-") {
+        return write(&text, Exit::Clean);
+    }
+    let path = init.path.display();
+    match create(init).and_then(|mut file| file.write_all(text.as_bytes())) {
+        Ok(()) => write(
+            &format!(
+                "wrote {path}; `corewise check` reads it, `corewise plan` shows what \
+                            would happen\n"
+            ),
+            Exit::Clean,
+        ),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            complain(&format!(
+                "error: {path} exists\n  = help: to replace it, give --force; to see what would be \
+                 written, give --print"
+            ));
+            Exit::Found
+        }
+        Err(error) => {
+            complain(&format!("error: cannot write {path}: {error}"));
+            if error.kind() == io::ErrorKind::PermissionDenied {
+                Exit::Permission
+            } else {
+                Exit::System
+            }
+        }
+    }
+}
+
+fn create(init: &Init) -> io::Result<std::fs::File> {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    if init.force {
+        options.create(true).truncate(true);
+    } else {
+        // Whatever is there, a link to nowhere too, was put there by somebody.
+        options.create_new(true);
+    }
+    options.open(&init.path)
+}
+
+/// The whole file.
+pub(super) fn annotated(machine: &[String]) -> String {
+    let mut text = String::from(HEAD);
+    for sentence in machine {
+        text += &comment(sentence);
+    }
+    text += "\nversion = 1\n";
+    let mut table = "";
+    for def in &OPTIONS {
+        if def.table != table {
+            table = def.table;
+            // Naming a table of which nothing is available yet would be an error.
+            let is_later =
+                OPTIONS.iter().filter(|def| def.table == table).all(|def| def.later().is_some());
+            text += &format!("\n{}[{table}]\n", if is_later { "#" } else { "" });
+        }
+        text += &entry(def);
+    }
+    text += &format!("\n{}#[pool.app]\n", comment(POOLS));
+    text += &POOL_OPTIONS.iter().map(entry).collect::<String>();
+    text += &format!("\n{ROUTES}");
+    text
+}
+
+fn entry(def: &OptionDef) -> String {
+    let mut text = comment(&format!("{}: {}", def.name, def.short));
+    match def.later() {
+        Some(needs) => text += &comment(&format!("Not in this version: {needs}.")),
+        None => text += &comment(def.long),
+    }
+    let value = def.kind.parse(def.default).expect("a test parses every default");
+    format!("{text}#{} = {}\n", def.name, value.to_toml())
+}
+
+fn comment(text: &str) -> String {
+    wrap(text, COLUMNS).iter().map(|line| format!("# {line}\n")).collect()
+}
+
+const HEAD: &str = "\
+# corewise.toml, as `corewise init` wrote it.
+# check it: corewise check     see what will happen: corewise plan
+#
+# Every key is optional. A line like #key = value shows the default: take the # away and change it.
+# Each key is also a variable, COREWISE_<TABLE>__<KEY>, and most are a flag of `corewise run`.
+#
+";
+const POOLS: &str = "Pools of worker processes, each with its own name, queue and limits. This version checks \
+                     and places them (corewise plan), and does not start them yet.";
+const ROUTES: &str = "\
+# Routes: the first that matches answers; hosts and methods are optional.
+#[[route]]
+#path = \"/hello\"
+#respond = { status = 200, type = \"text/plain\", body = \"hello\\n\" }
+#
+#[[route]]
+#path = \"/old/*\"
+#redirect = \"/new\"
+";
+const COLUMNS: usize = 96;
