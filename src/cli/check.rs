@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use serde_json::json;
 
 use super::output::{Paint, Tone, complain, write, write_json};
-use super::{Ask, Probe, resolve_to_show, values};
+use super::{Ask, Probe, read_machine, resolve_for, values};
 use crate::config::grants::{ADDRESS_TAKEN, Finding, Grants};
 use crate::config::{Config, Notice, Settings};
 use crate::exit::Exit;
@@ -16,7 +16,8 @@ use crate::sys::host::Host;
 use crate::sys::procfs::{Holder, listener_holder};
 
 pub(super) fn run(ask: &Ask, probe: Probe<'_>) -> Exit {
-    let mut config = match resolve_to_show(&ask.sources) {
+    let resolved = read_machine().and_then(|machine| resolve_for(&ask.sources, &machine));
+    let mut config = match resolved {
         Ok(config) => config,
         Err(exit) => return exit,
     };
@@ -47,13 +48,7 @@ pub(super) fn ask_the_system(config: &mut Config, probe: Probe<'_>) -> Vec<Findi
     if let Err(trouble) = probe() {
         findings.push(Finding::of_engine(trouble.reason, trouble.fix));
     }
-    let host = Host::read();
-    let grants = Grants {
-        locked_memory: host.ceilings.locked_memory,
-        open_files: host.ceilings.open_files,
-        somaxconn: host.somaxconn,
-    };
-    findings.extend(grants.fit(config));
+    findings.extend(Grants::from(&Host::read()).fit(config));
     findings
 }
 

@@ -39,10 +39,9 @@ fn render(code: &Code, paint: Paint) -> String {
 }
 
 fn example(example: Example) -> String {
-    let lines: Vec<String> = match example {
-        Example::File(text) => text.lines().map(str::to_owned).collect(),
-        Example::Variable(name, value) => vec![format!("{name}={value}")],
-        Example::Situation(text) => wrap(text, WIDTH - 4),
+    let lines: Vec<String> = match example.text() {
+        (text, true) => text.lines().map(str::to_owned).collect(),
+        (text, false) => wrap(&text, WIDTH - 4),
     };
     let indented = lines.iter().map(|line| format!("    {line}"));
     indented.map(|line| format!("{}\n", line.trim_end())).collect()
@@ -53,15 +52,11 @@ fn paragraph(text: &str) -> String {
 }
 
 fn to_json(code: &Code) -> serde_json::Value {
-    let example = match code.example {
-        Example::File(text) | Example::Situation(text) => text.to_owned(),
-        Example::Variable(name, value) => format!("{name}={value}"),
-    };
     serde_json::json!({
         "code": code.code,
         "title": code.title,
         "meaning": code.meaning,
-        "example": example,
+        "example": code.example.text().0,
         "remedy": code.remedy,
     })
 }

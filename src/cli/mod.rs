@@ -153,7 +153,8 @@ pub fn answer(question: &Question, probe: Probe<'_>) -> Exit {
 }
 
 fn examine(ask: &Ask, probe: Probe<'_>) -> Exit {
-    let config = match resolve_to_show(&ask.sources) {
+    let resolved = read_machine().and_then(|machine| resolve_for(&ask.sources, &machine));
+    let config = match resolved {
         Ok(config) => config,
         Err(exit) => return exit,
     };
@@ -191,25 +192,25 @@ pub fn refuse_routes(errors: &[impl std::fmt::Display]) -> Exit {
 
 /// Resolves the settings of a server that is to run, or prints everything that is wrong with them.
 pub fn resolve(sources: &Sources) -> Result<Config, Exit> {
-    resolve_with(sources, Sources::resolve_to_start)
+    judge(sources.resolve_to_start(&read_machine()?))
 }
 
 /// The same for a question, to which more can be answered than can be started.
-fn resolve_to_show(sources: &Sources) -> Result<Config, Exit> {
-    resolve_with(sources, Sources::resolve)
+fn resolve_for(sources: &Sources, machine: &Machine) -> Result<Config, Exit> {
+    judge(sources.resolve(machine))
 }
 
-fn resolve_with(
-    sources: &Sources,
-    resolve: fn(&Sources, &Machine) -> Result<Config, Faults>,
-) -> Result<Config, Exit> {
-    let machine = Machine::read().map_err(|error| {
-        complain(&format!("error: cannot find out which CPUs may be used: {error}"));
-        Exit::System
-    })?;
-    resolve(sources, &machine).map_err(|faults| {
+fn judge(resolved: Result<Config, Faults>) -> Result<Config, Exit> {
+    resolved.map_err(|faults| {
         complain(&faults.render(Paint::of_errors() == Paint::On));
         if faults.only_flags() { Exit::Usage } else { Exit::Config }
+    })
+}
+
+fn read_machine() -> Result<Machine, Exit> {
+    Machine::read().map_err(|error| {
+        complain(&format!("error: cannot find out which CPUs may be used: {error}"));
+        Exit::System
     })
 }
 

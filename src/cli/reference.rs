@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::config::codes::{CODES, Example};
+use crate::config::codes::CODES;
 use crate::config::options::{Change, OPTIONS, OptionDef, POOL_OPTIONS};
 
 /// The page of all keys.
@@ -28,11 +28,9 @@ pub fn configuration() -> String {
 pub fn codes() -> String {
     let mut page = String::from(CODES_HEAD);
     for code in CODES {
-        let example = match code.example {
-            Example::File(text) => format!("```toml\n{text}```"),
-            Example::Variable(name, value) => format!("```\n{name}={value}\n```"),
-            Example::Situation(text) => format!("Example: {text}."),
-        };
+        let (text, is_toml) = code.example.text();
+        let language = if is_toml { "toml" } else { "" };
+        let example = format!("```{language}\n{}\n```", text.trim_end());
         let (title, meaning, remedy) = (code.title, code.meaning, code.remedy);
         let _ = write!(page, "\n## {}: {title}\n\n{meaning}\n\n{example}\n\n{remedy}\n", code.code);
     }

@@ -88,11 +88,12 @@ mod tests {
 listen                  = [\"127.0.0.1:8000\"]   # default; restart
 ";
         assert!(text.starts_with(start), "{text}");
-        for line in [
-            "keep-alive              = \"3s\"               # env COREWISE_LIMITS__KEEP_ALIVE; reload",
-            "shards                  = 1                  # --shards; restart",
-            "level                   = \"info\"             # default; reload",
+        for (name, value, comment) in [
+            ("keep-alive", "\"3s\"", "env COREWISE_LIMITS__KEEP_ALIVE; reload"),
+            ("shards", "1", "--shards; restart"),
+            ("level", "\"info\"", "default; reload"),
         ] {
+            let line = format!("{:<46} # {comment}", format!("{name:<23} = {value}"));
             assert!(text.lines().any(|shown| shown == line), "{line:?} is not in {text}");
         }
         let json = to_json(&settings);

@@ -15,15 +15,32 @@ pub struct Code {
     pub remedy: &'static str,
 }
 
-/// What brings a code about. The first two are replayed by a test.
+/// What brings a code about. All but situations are replayed by a test.
 #[derive(Clone, Copy, Debug)]
 pub enum Example {
+    /// Two files of `corewise.d`.
+    DropIns([&'static str; 2]),
     /// A file with this text.
     File(&'static str),
     /// A variable with this value.
     Variable(&'static str, &'static str),
     /// Something that needs a machine in that state: what a person would see or do.
     Situation(&'static str),
+}
+
+impl Example {
+    /// The example as text, and whether that is TOML.
+    #[must_use]
+    pub fn text(&self) -> (String, bool) {
+        match self {
+            Self::DropIns([one, two]) => {
+                (format!("# corewise.d/1.toml\n{one}\n# corewise.d/2.toml\n{two}"), true)
+            }
+            Self::File(text) => ((*text).to_owned(), true),
+            Self::Situation(text) => ((*text).to_owned(), false),
+            Self::Variable(name, value) => (format!("{name}={value}"), false),
+        }
+    }
 }
 
 /// The code that is written so, in whatever case, with or without its letter.
@@ -100,6 +117,25 @@ pub static CODES: &[Code] = &[
         remedy: "Remove it, or comment it out until then.",
     },
     Code {
+        code: "E0107",
+        title: "set twice by drop-ins",
+        meaning: "Two files of corewise.d set the same key. Which of them counts would depend on \
+                  nothing but their names, so it is refused; a drop-in over the file itself is \
+                  what drop-ins are for.",
+        example: Example::DropIns(["[limits]\nbody = \"1MiB\"\n", "[limits]\nbody = \"2MiB\"\n"]),
+        remedy: "Keep one of the two; both places are shown.",
+    },
+    Code {
+        code: "E0108",
+        title: "a setting of a pool that cannot be told",
+        meaning: "A flag or a short variable like COREWISE_WORKERS is for the only pool. There \
+                  is none, or there are several.",
+        example: Example::Variable("COREWISE_WORKERS", "2"),
+        remedy: "Name the pool: write the key in its table, or use the full variable, as in \
+                 COREWISE_POOL__APP__WORKERS. How many processes serve without pools is \
+                 cores.shards.",
+    },
+    Code {
         code: "E0201",
         title: "more shards than CPUs",
         meaning: "Each shard has a CPU of its own; two on one CPU would only take turns.",
@@ -129,6 +165,114 @@ pub static CODES: &[Code] = &[
                   the system could not tell to which of them a client came.",
         example: Example::File("[server]\nlisten = [\"0.0.0.0:8000\", \"127.0.0.1:8000\"]\n"),
         remedy: "Name the wider one alone, or give them different ports.",
+    },
+    Code {
+        code: "E0210",
+        title: "a CPU that is claimed twice",
+        meaning: "Two settings give the same CPU to different processes, by name. A worker that \
+                  computes on the core of a shard adds its whole time slice to the latency of \
+                  that shard.",
+        example: Example::File("[cores]\nshards = \"0-1\"\n[pool.ml]\ncores = \"1\"\n"),
+        remedy: "Give each its own CPUs. On small machines, where sharing is meant, write share \
+                 = true in the pool.",
+    },
+    Code {
+        code: "E0211",
+        title: "cores.use leaves no CPU",
+        meaning: "None of the CPUs that cores.use selects can be used: offline, outside of the \
+                  affinity mask or the cpuset, or taken out again by a term with an exclamation \
+                  mark.",
+        example: Example::File("[cores]\nuse = \"0-1,!0-1\"\n"),
+        remedy: "Select from the CPUs that `corewise cores` shows as usable, or write \"auto\".",
+    },
+    Code {
+        code: "E0212",
+        title: "cores.reserve leaves no CPU",
+        meaning: "All usable CPUs are reserved for others, and nothing is left for a shard.",
+        example: Example::File("[cores]\nreserve = \"0-1\"\n"),
+        remedy: "Reserve fewer, or write \"auto\".",
+    },
+    Code {
+        code: "E0213",
+        title: "CPUs are named, but nobody is to be pinned",
+        meaning: "With pin = false processes run wherever the kernel puts them, so that naming \
+                  their CPUs has no meaning.",
+        example: Example::File("[cores]\npin = false\nshards = \"0-1\"\n"),
+        remedy: "Write how many shards there are instead of their CPUs, or remove pin = false.",
+    },
+    Code {
+        code: "E0214",
+        title: "a cache or node that this machine does not have",
+        meaning: "A term of cores.use like l3:1 or node:1 names a group of CPUs that is not \
+                  there.",
+        example: Example::File("[cores]\nuse = \"node:7\"\n"),
+        remedy: "See `corewise cores` for the nodes and caches of this machine.",
+    },
+    Code {
+        code: "E0220",
+        title: "requests may take longer than a stop waits",
+        meaning: "request.timeout of a pool is above shutdown.grace: a stop would cancel \
+                  requests that are still within their time.",
+        example: Example::File(
+            "[shutdown]\ngrace = \"10s\"\n[pool.app]\nrequest = { timeout = \"30s\" }\n",
+        ),
+        remedy: "Raise shutdown.grace to the longest request.timeout, or lower that.",
+    },
+    Code {
+        code: "E0221",
+        title: "a job may wait longer than its request may take",
+        meaning: "queue-wait of a pool is not below its request.timeout, which counts from the \
+                  admission: the job would be answered with 504 before it starts.",
+        example: Example::File(
+            "[pool.app]\nqueue-wait = \"30s\"\nrequest = { timeout = \"20s\" }\n",
+        ),
+        remedy: "Let it wait for less than the request may take, or write queue-wait = \"auto\".",
+    },
+    Code {
+        code: "E0222",
+        title: "fewer workers at most than to begin with",
+        meaning: "max-workers of a pool is below its workers.",
+        example: Example::File("[pool.app]\nworkers = 4\nmax-workers = 2\n"),
+        remedy: "Write 0 to have no more than `workers`, or a higher number.",
+    },
+    Code {
+        code: "E0223",
+        title: "more jobs at a time than slots",
+        meaning: "Each job that runs holds a slot, so a worker cannot run more jobs at a time \
+                  than a shard has slots.",
+        example: Example::File("[pool.app]\nconcurrency = 512\nslots = 256\n"),
+        remedy: "Raise slots, or lower concurrency.",
+    },
+    Code {
+        code: "E0224",
+        title: "threads for an application that runs on one",
+        meaning: "An ASGI application runs on one event loop in one thread. More threads would \
+                  be idle.",
+        example: Example::File("[pool.app]\ninterface = \"asgi\"\nthreads = 4\n"),
+        remedy: "Write threads = 1; more workers use more cores.",
+    },
+    Code {
+        code: "E0225",
+        title: "a key that makes no sense for the kind of pool",
+        meaning: "The key is about a Python application, and the pool has kind = \"native\".",
+        example: Example::File("[pool.app]\nkind = \"native\"\napp = \"main:app\"\n"),
+        remedy: "Remove the key, or write kind = \"python\".",
+    },
+    Code {
+        code: "E0226",
+        title: "details of a call that is not made",
+        meaning: "Keys below `once` say how the call is made, but once.call, which says what to \
+                  call, is missing.",
+        example: Example::File("[pool.app]\nonce = { retries = 3 }\n"),
+        remedy: "Write once.call = \"main:migrate\", or remove the details.",
+    },
+    Code {
+        code: "E0227",
+        title: "a handler ends before its body may",
+        meaning: "limits.body-timeout is above limits.handler-timeout: a handler that reads a \
+                  slow body is cancelled while the body is still within its time.",
+        example: Example::File("[limits]\nbody-timeout = \"2m\"\nhandler-timeout = \"60s\"\n"),
+        remedy: "Give the handler more time than the body.",
     },
     Code {
         code: "E0401",
@@ -252,6 +396,13 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("corewise.toml");
             let (text, environment) = match code.example {
+                Example::DropIns(texts) => {
+                    let folder = folder.path().join("corewise.d");
+                    fs::create_dir(&folder).unwrap();
+                    fs::write(folder.join("1.toml"), texts[0]).unwrap();
+                    fs::write(folder.join("2.toml"), texts[1]).unwrap();
+                    ("", Vec::new())
+                }
                 Example::File(text) => (text, Vec::new()),
                 Example::Variable(name, value) => ("", vec![(name.to_owned(), value.to_owned())]),
                 Example::Situation(_) => continue,

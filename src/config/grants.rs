@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use super::Config;
 use crate::exit::Exit;
+use crate::sys::host::Host;
 use crate::sys::procfs::Holder;
 
 /// One thing that the system does not grant.
@@ -30,6 +31,17 @@ pub struct Grants {
     pub open_files: Option<u64>,
     /// Longest accept queue.
     pub somaxconn: Option<u32>,
+}
+
+/// What a start would get, which raises its limits first.
+impl From<&Host> for Grants {
+    fn from(host: &Host) -> Self {
+        Self {
+            locked_memory: host.ceilings.locked_memory,
+            open_files: host.ceilings.open_files,
+            somaxconn: host.somaxconn,
+        }
+    }
 }
 
 impl Grants {
