@@ -6,6 +6,7 @@
 //! run.
 
 pub mod cpus;
+pub mod drawing;
 pub mod fault;
 mod file;
 pub mod machine;

@@ -65,7 +65,8 @@ impl Reader {
         let capacities = self.capacities(online);
         let node_of = |cpu: &usize| nodes.get(cpu).copied().unwrap_or(0);
         // A cache may reach over two nodes (sub-NUMA clustering); what we call one does not.
-        let domain_of = |cpu: &usize| (node_of(cpu), caches.get(cpu).copied().unwrap_or(usize::MAX));
+        let domain_of =
+            |cpu: &usize| (node_of(cpu), caches.get(cpu).copied().unwrap_or(usize::MAX));
         let domains = ranks(online.iter().map(domain_of));
         let core_ranks = ranks(online.iter().map(|cpu| cores[cpu]));
         let cpus = online.iter().map(|cpu| Cpu {
