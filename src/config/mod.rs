@@ -8,6 +8,7 @@
 mod address;
 pub mod codes;
 pub mod cpus;
+pub mod drawing;
 mod environment;
 pub mod fault;
 mod file;
