@@ -12,6 +12,7 @@ mod init;
 mod later;
 mod output;
 mod pages;
+mod plan;
 pub mod reference;
 pub mod schema;
 mod values;
@@ -48,6 +49,11 @@ pub enum Question {
     Check(Ask),
     /// Completions for a shell.
     Completions(Shell),
+    /// What is this machine.
+    Cores {
+        /// For programs.
+        json: bool,
+    },
     /// What does the machine lack.
     Doctor(Ask),
     /// What does a code mean; without one, which are there.
@@ -61,6 +67,8 @@ pub enum Question {
     Init(Init),
     /// The man page, of a command or of all.
     Man(Option<String>),
+    /// What would happen.
+    Plan(Ask),
 }
 
 /// Settings, and for whom the answer is.
@@ -99,12 +107,14 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
     let question = match name {
         "check" => Question::Check(ask(matches)),
         "completions" => Question::Completions(*required(matches, SHELL)),
+        "cores" => Question::Cores { json: is_json(matches) },
         "doctor" => Question::Doctor(ask(matches)),
         "explain" => {
             Question::Explain { code: matches.get_one(CODE).cloned(), json: is_json(matches) }
         }
         "init" => Question::Init(init_of(matches)),
         "man" => Question::Man(matches.get_one(NAME).cloned()),
+        "plan" => Question::Plan(ask(matches)),
         _ => return parse_serving(name, matches),
     };
     Ok(Invocation::Ask(question))
@@ -145,10 +155,12 @@ pub fn answer(question: &Question, probe: Probe<'_>) -> Exit {
     match question {
         Question::Check(ask) => check::run(ask, probe),
         Question::Completions(shell) => pages::write_completions(*shell),
+        Question::Cores { json } => plan::run_cores(*json),
         Question::Doctor(ask) => examine(ask, probe),
         Question::Explain { code, json } => explain::run(code.as_deref(), *json),
         Question::Init(init) => init::run(init, &about_machine()),
         Question::Man(name) => pages::write_man(name.as_deref()),
+        Question::Plan(ask) => plan::run(ask),
     }
 }
 
@@ -245,6 +257,8 @@ pub fn command() -> Command {
             serving("run", "Serve what the configuration says").arg(target()),
             serving("demo", "Serve the demo application, whose front page shows what there is"),
             listing("check", "Check the settings and show what they come to"),
+            listing("plan", "Show what would happen: each process in its place, each value"),
+            Command::new("cores").about("Draw this machine and what of it can be used").arg(json()),
             listing("doctor", "Examine the machine: what it lacks, why it matters, what to do"),
             explain(),
             init(),
@@ -340,8 +354,8 @@ fn required<'a, T: Clone + Send + Sync + 'static>(matches: &'a ArgMatches, id: &
 }
 
 /// All commands.
-const COMMANDS: [&str; 8] =
-    ["check", "completions", "demo", "doctor", "explain", "init", "man", "run"];
+const COMMANDS: [&str; 10] =
+    ["check", "completions", "cores", "demo", "doctor", "explain", "init", "man", "plan", "run"];
 
 const CODE: &str = "code";
 const FILE: &str = "file";

@@ -4,14 +4,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::cpus::{CpuWish, cpu_list};
-use super::fault::{
-    ADDRESS_TWICE, ADDRESSES_OVERLAP, CPU_UNUSABLE, Fault, Faults, Notice, TOO_MANY_SHARDS,
-};
-use super::machine::{Machine, Unusable};
+use super::fault::{ADDRESS_TWICE, ADDRESSES_OVERLAP, Fault, Faults, Notice};
+use super::machine::Machine;
 use super::options::Id;
-use super::relations;
+use super::placement::{Placement, ShardPlace, Wishes, place};
 use super::settings::Settings;
+use super::{relations, wishes};
 use crate::limits::HttpLimits;
 
 /// Everything, resolved.
@@ -21,6 +19,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// One entry per shard.
     pub shards: Vec<ShardPlacement>,
+    /// Where every process runs, shards and workers.
+    pub placement: Placement,
     /// What each shard does.
     pub shard: ShardConfig,
     /// What each connection may do.
@@ -140,6 +140,7 @@ impl Config {
         let mut notices = settings.notices().to_vec();
         check_addresses(settings, faults);
         relations::check(settings, faults, &mut notices);
+        let placement = place_all(settings, machine, faults);
         Self {
             server: ServerConfig {
                 listen: settings.values().addresses(Id::ServerListen).to_vec(),
@@ -150,7 +151,8 @@ impl Config {
                     _ => EngineWish::Auto,
                 },
             },
-            shards: place_shards(settings, machine, &usable, faults),
+            shards: placement.shards.iter().map(shard_placement).collect(),
+            placement,
             shard: ShardConfig {
                 idle: idle(settings.values().choice(Id::CoresIdle)),
                 connections: settings.values().number(Id::LimitsConnections),
@@ -187,52 +189,15 @@ fn http_limits(settings: &Settings) -> HttpLimits {
     }
 }
 
-fn place_shards(
-    settings: &Settings,
-    machine: &Machine,
-    usable: &[usize],
-    faults: &mut Faults,
-) -> Vec<ShardPlacement> {
-    let cpus = match settings.values().cpus(Id::CoresShards) {
-        CpuWish::Auto => usable.to_vec(),
-        CpuWish::Count(count) => {
-            if *count > usable.len() {
-                faults.0.push(too_many(settings, *count, usable));
-            }
-            usable.iter().copied().take(*count).collect()
-        }
-        CpuWish::List(cpus) => {
-            let unusable = cpus.iter().filter_map(|&cpu| Some((cpu, machine.why_unusable(cpu)?)));
-            for (cpu, reason) in unusable {
-                let reason = match reason {
-                    Unusable::Missing | Unusable::Offline => "it is not online",
-                    Unusable::Cpuset | Unusable::Mask => {
-                        "the affinity mask of this process excludes it"
-                    }
-                };
-                let message = format!("CPU {cpu} cannot be used: {reason}");
-                let fix = format!("CPUs that can be used: {}", cpu_list(usable));
-                faults.0.push(shards_fault(settings, CPU_UNUSABLE, message, fix));
-            }
-            cpus.clone()
-        }
-    };
-    cpus.into_iter().map(|cpu| ShardPlacement { cpu: Some(cpu), dedicated: true }).collect()
+fn place_all(settings: &Settings, machine: &Machine, faults: &mut Faults) -> Placement {
+    place(machine, &wishes::wishes(settings)).unwrap_or_else(|clashes| {
+        faults.0.extend(clashes.into_iter().map(|clash| wishes::fault(settings, clash)));
+        place(machine, &Wishes::default()).expect("who wishes nothing can always be placed")
+    })
 }
 
-fn too_many(settings: &Settings, count: usize, usable: &[usize]) -> Fault {
-    let message = format!(
-        "{count} shards do not fit on {} usable {}: each shard has a CPU of its own",
-        usable.len(),
-        if usable.len() == 1 { "CPU" } else { "CPUs" },
-    );
-    let fix = format!("write \"auto\" or at most {}; usable: {}", usable.len(), cpu_list(usable));
-    shards_fault(settings, TOO_MANY_SHARDS, message, fix)
-}
-
-fn shards_fault(settings: &Settings, code: &'static str, message: String, fix: String) -> Fault {
-    let origin = settings.get(Id::CoresShards).origin.clone();
-    Fault::new(code, Id::CoresShards.def().key(), origin, message).with_help(fix)
+fn shard_placement(place: &ShardPlace) -> ShardPlacement {
+    ShardPlacement { cpu: place.cpu, dedicated: place.dedicated }
 }
 
 fn check_addresses(settings: &Settings, faults: &mut Faults) {
