@@ -39,7 +39,22 @@ pub(super) fn run(ask: &Ask, probe: Probe<'_>) -> Exit {
     for finding in &findings {
         complain(&show(finding, paint));
     }
-    write(&values::render(&settings), exit)
+    let mut text = values::render(&settings);
+    if exit == Exit::Clean {
+        text += &conclusion(&settings, &config);
+    }
+    write(&text, exit)
+}
+
+/// What was read, in a line.
+fn conclusion(settings: &Settings, config: &Config) -> String {
+    let files = match settings.files() {
+        [] => "no configuration file".to_owned(),
+        files => files.join(", "),
+    };
+    let shards = config.shards.len();
+    let plural = if shards == 1 { "" } else { "s" };
+    format!("\nnothing is wrong: {files}; {shards} shard{plural}\n")
 }
 
 /// Everything that the system would refuse or cut.

@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::Trouble;
 use super::output::{Paint, Tone, WIDTH, wrap};
-use crate::config::Config;
 use crate::config::grants::LOCKED_BYTES_PER_SHARD;
+use crate::config::{Config, Machine};
 use crate::exit::Exit;
 use crate::sys::host::Host;
 
@@ -37,12 +37,16 @@ pub(super) struct Patient<'a> {
     pub(super) host: &'a Host,
     pub(super) engine: &'a Result<String, Trouble>,
     pub(super) config: &'a Config,
+    pub(super) machine: &'a Machine,
+    /// How much is wrong with the settings; the defaults then stand for them.
+    pub(super) faults: usize,
 }
 
 /// Every check, in the order of how much it matters.
 pub(super) fn examine(patient: &Patient<'_>) -> Vec<Check> {
-    let Patient { host, engine, config } = *patient;
+    let Patient { host, engine, config, machine, faults } = *patient;
     vec![
+        settings(faults),
         engine_works(engine),
         kernel(host, engine.is_ok()),
         locked_memory(host, config),
@@ -50,6 +54,7 @@ pub(super) fn examine(patient: &Patient<'_>) -> Vec<Check> {
         accept_queue(host, config),
         half_open_queue(host, config),
         ports(host, config),
+        cpu_time(machine, config),
         clock_source(host),
         governor(host),
     ]
@@ -74,7 +79,8 @@ pub(super) fn render(checks: &[Check], paint: Paint) -> String {
         for line in wrap(check.why, WIDTH - INDENT) {
             rest.push(format!("{blank}{}\n", paint.paint(Tone::Dim, &line)));
         }
-        if check.state != State::Ok && !check.fix.is_empty() {
+        let is_lacking = matches!(check.state, State::Bad | State::Warn);
+        if is_lacking && !check.fix.is_empty() {
             let lines = wrap(&format!("fix: {}", check.fix), WIDTH - INDENT);
             rest.extend(lines.into_iter().map(|line| format!("{blank}{line}\n")));
         }
@@ -123,6 +129,35 @@ impl State {
     fn unless(fits: bool, otherwise: Self) -> Self {
         if fits { Self::Ok } else { otherwise }
     }
+}
+
+fn settings(faults: usize) -> Check {
+    let (state, found) = match faults {
+        0 => (State::Ok, "no fault".to_owned()),
+        1 => (State::Bad, "1 fault; the defaults are examined instead".to_owned()),
+        count => (State::Bad, format!("{count} faults; the defaults are examined instead")),
+    };
+    let why = "a server with wrong settings does not start (exit 78)";
+    Check { name: "settings", state, found, why, fix: "corewise check".into() }
+}
+
+fn cpu_time(machine: &Machine, config: &Config) -> Check {
+    let usable = config.usable_cpus;
+    let (state, found) = match &machine.quota {
+        None => (State::Ok, format!("no quota, {usable} usable")),
+        Some(quota) => {
+            // With CPUs that nobody else may use, the quota is all of them anyway.
+            let is_enough = quota.thousandths >= 1000 * usable as u64;
+            let share = quota.thousandths as f64 / 1000.0;
+            let found = format!("quota of {share} CPUs on {usable} usable: {}", quota.path);
+            (State::unless(is_enough, State::Warn), found)
+        }
+    };
+    let why = "who has used up a quota stands still for the rest of each period (often 100 ms), \
+               whatever waits; processes then are not pinned either";
+    let fix = "raise the limit (cpu.max, --cpus, resources.limits.cpu) to whole CPUs, or give \
+               the container its own with a cpuset";
+    Check { name: "CPU time", state, found, why, fix: fix.into() }
 }
 
 fn engine_works(engine: &Result<String, Trouble>) -> Check {
@@ -301,8 +336,9 @@ const SLOW_CLOCKS: [&str; 4] = ["acpi_pm", "hpet", "jiffies", "refined-jiffies"]
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Sources;
+    use crate::config::machine::Quota;
     use crate::config::options::Id;
-    use crate::config::{Machine, Sources};
     use crate::sys::host::Ceilings;
 
     fn config(listen: &str) -> Config {
@@ -325,6 +361,21 @@ mod tests {
         }
     }
 
+    fn machine() -> Machine {
+        Machine::uniform(&[0, 1], &[0, 1])
+    }
+
+    #[track_caller]
+    fn examined(host: &Host, engine: &Result<String, Trouble>, listen: &str) -> Vec<Check> {
+        let (config, machine) = (config(listen), machine());
+        examine(&Patient { host, engine, config: &config, machine: &machine, faults: 0 })
+    }
+
+    fn limited() -> Machine {
+        let quota = Quota { thousandths: 1500, path: "cpu.max".into() };
+        Machine { quota: Some(quota), ..machine() }
+    }
+
     fn works() -> Result<String, Trouble> {
         Ok("io_uring".into())
     }
@@ -336,12 +387,13 @@ mod tests {
 
     #[test]
     fn a_healthy_machine_has_nothing_to_fix() {
-        let (host, config) = (healthy(), config("127.0.0.1:8000"));
-        let checks = examine(&Patient { host: &host, engine: &works(), config: &config });
+        let checks = examined(&healthy(), &works(), "127.0.0.1:8000");
         assert!(checks.iter().all(|check| check.state == State::Ok), "{checks:?}");
         assert_eq!(exit(&checks), Exit::Clean);
         let expected = "\
 state    check           found
+ok       settings        no fault
+                         a server with wrong settings does not start (exit 78)
 ok       io_uring        io_uring works
                          every connection is served through io_uring; without it
                          nothing starts (exit 69)
@@ -370,11 +422,14 @@ ok       locked memory   unlimited
             clock_source: Some("hpet".into()),
             ..healthy()
         };
-        let config = config("127.0.0.1:40000");
-        let checks = examine(&Patient { host: &host, engine: &forbidden(), config: &config });
+        let (config, machine) = (config("127.0.0.1:40000"), limited());
+        let engine = &forbidden();
+        let patient =
+            Patient { host: &host, engine, config: &config, machine: &machine, faults: 2 };
+        let checks = examine(&patient);
         let states: Vec<State> = checks.iter().map(|check| check.state).collect();
-        let mut expected = [State::Warn; 9];
-        expected[..2].fill(State::Bad);
+        let mut expected = [State::Warn; 11];
+        expected[..3].fill(State::Bad);
         assert_eq!(states, expected, "{checks:?}");
         assert_eq!(exit(&checks), Exit::Found);
         let text = render(&checks, Paint::Off);
@@ -383,20 +438,20 @@ ok       locked memory   unlimited
             "fix: sysctl -w kernel.io_uring_disabled=0",
             "warn     locked memory   600 KiB for 2 shards",
             "fix: sysctl -w net.core.somaxconn=4096",
+            "bad      settings        2 faults; the defaults",
+            "quota of 1.5 CPUs on 2 usable: cpu.max",
             "port 40000 lies in the range of outgoing",
         ] {
             assert!(text.contains(part), "{part:?} is not in {text}");
         }
         let json = to_json(&checks);
-        assert_eq!(json["checks"][0]["state"], "bad");
-        assert_eq!(json["checks"][4]["fix"], "sysctl -w net.core.somaxconn=4096");
+        assert_eq!(json["checks"][1]["state"], "bad");
+        assert_eq!(json["checks"][5]["fix"], "sysctl -w net.core.somaxconn=4096");
     }
 
     #[test]
     fn a_machine_that_says_nothing_is_unknown_and_not_bad() {
-        let config = config("127.0.0.1:8000");
-        let host = Host::default();
-        let checks = examine(&Patient { host: &host, engine: &works(), config: &config });
+        let checks = examined(&Host::default(), &works(), "127.0.0.1:8000");
         assert_eq!(exit(&checks), Exit::Clean);
         let unknown = checks.iter().filter(|check| check.state == State::Unknown).count();
         assert_eq!(unknown, 5, "{checks:?}");

@@ -165,13 +165,22 @@ pub fn answer(question: &Question, probe: Probe<'_>) -> Exit {
 }
 
 fn examine(ask: &Ask, probe: Probe<'_>) -> Exit {
-    let resolved = read_machine().and_then(|machine| resolve_for(&ask.sources, &machine));
-    let config = match resolved {
-        Ok(config) => config,
+    let machine = match read_machine() {
+        Ok(machine) => machine,
         Err(exit) => return exit,
     };
+    let (config, faults) = match ask.sources.resolve(&machine) {
+        Ok(config) => (config, 0),
+        Err(faults) => (Config::of_defaults(&machine), faults.0.len()),
+    };
     let (host, engine) = (Host::read(), probe());
-    let patient = doctor::Patient { host: &host, engine: &engine, config: &config };
+    let patient = doctor::Patient {
+        host: &host,
+        engine: &engine,
+        config: &config,
+        machine: &machine,
+        faults,
+    };
     let checks = doctor::examine(&patient);
     if ask.json {
         return write_json(&doctor::to_json(&checks), doctor::exit(&checks));
@@ -215,6 +224,9 @@ fn resolve_for(sources: &Sources, machine: &Machine) -> Result<Config, Exit> {
 fn judge(resolved: Result<Config, Faults>) -> Result<Config, Exit> {
     resolved.map_err(|faults| {
         complain(&faults.render(Paint::of_errors() == Paint::On));
+        if let Some(first) = faults.0.first() {
+            complain(&format!("\nsay `corewise explain {}` to read more", first.code));
+        }
         if faults.only_flags() { Exit::Usage } else { Exit::Config }
     })
 }
@@ -229,7 +241,7 @@ fn read_machine() -> Result<Machine, Exit> {
 /// What a file for this machine says about it.
 fn about_machine() -> Vec<String> {
     let Ok(machine) = Machine::read() else { return Vec::new() };
-    let Ok(config) = Sources::default().resolve(&machine) else { return Vec::new() };
+    let config = Config::of_defaults(&machine);
     vec![sentence_about(config.usable_cpus, config.shards.len())]
 }
 

@@ -60,10 +60,11 @@ impl Plan {
         let about = drawing::machine(&self.machine);
         let machine = about.lines().next().unwrap_or_default();
         format!(
-            "{}  {machine}\n\n{}\n{}\n{}\n{}",
+            "{}  {machine}\n\n{}\n{}\n{}\n{}\n{}",
             heading("machine"),
             heading("processes"),
             drawing::placement(&self.machine, &self.config.placement),
+            drawing::sentences(&self.config.placement),
             heading("settings"),
             values::render(&self.settings),
         )

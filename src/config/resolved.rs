@@ -133,6 +133,12 @@ pub enum LogFormat {
 }
 
 impl Config {
+    /// What a server without any settings would do here.
+    #[must_use]
+    pub fn of_defaults(machine: &Machine) -> Self {
+        Self::resolve(&Settings::defaults(), machine, &mut Faults::default())
+    }
+
     /// Checks the settings against each other and the machine. Faults are added to `faults`;
     /// when there are any, the result is not meant to be used.
     pub(super) fn resolve(settings: &Settings, machine: &Machine, faults: &mut Faults) -> Self {

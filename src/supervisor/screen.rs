@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::config::cpus::cpu_list;
-use crate::config::grants::Finding;
 
 /// Everything that the screen shows.
 #[derive(Debug)]
@@ -22,7 +21,15 @@ pub(super) struct Screen<'a> {
     /// The CPU of each shard, if it is pinned.
     pub(super) cpus: &'a [Option<usize>],
     pub(super) usable_cpus: usize,
-    pub(super) notes: &'a [Finding],
+    pub(super) notes: &'a [Note],
+}
+
+/// Something that is not as it was asked for, or that one should know.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Note {
+    pub(super) message: String,
+    /// What to do about it; empty if nothing.
+    pub(super) fix: String,
 }
 
 impl Screen<'_> {
@@ -45,7 +52,10 @@ impl Screen<'_> {
         row(&mut text, "shards", &self.shards(), &usable);
         for note in self.notes {
             // Writing to a String cannot fail.
-            let _ = write!(text, "\n  note  {}   fix: {}", note.message, note.fix);
+            let _ = write!(text, "\n  note  {}", note.message);
+            if !note.fix.is_empty() {
+                let _ = write!(text, "   fix: {}", note.fix);
+            }
         }
         if !self.notes.is_empty() {
             text.push('\n');
@@ -110,8 +120,8 @@ mod tests {
     #[test]
     fn the_screen_is_calm_and_aligned() {
         let addresses = ["127.0.0.1:8000".parse().unwrap(), "[::1]:8000".parse().unwrap()];
-        let (message, fix) = ("it is late".into(), "sleep".into());
-        let notes = [Finding { code: "E0400", exit: None, message, fix }];
+        let note = |message: &str, fix: &str| Note { message: message.into(), fix: fix.into() };
+        let notes = [note("it is late", "sleep"), note("the sun shines", "")];
         let screen = Screen {
             version: "0.1.0",
             pid: 4711,
@@ -132,6 +142,7 @@ corewise 0.1.0   pid 4711   io_uring (kernel 6.18)   corewise.toml
   shards      2 on CPUs 0-1                    16 CPUs usable
 
   note  it is late   fix: sleep
+  note  the sun shines
 ";
         assert_eq!(screen.render(), expected);
     }

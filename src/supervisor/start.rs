@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::process::run_apart;
-use super::screen::{Screen, show};
+use super::screen::{Note, Screen, show};
 use super::{Engine, ProbeError, Roles};
 use crate::config::Config;
 use crate::config::grants::{Finding, Grants};
@@ -31,7 +31,7 @@ pub(super) struct Prepared {
     /// Where we listen, with real ports.
     pub(super) addresses: Vec<SocketAddr>,
     engine: Engine,
-    notes: Vec<Finding>,
+    notes: Vec<Note>,
 }
 
 /// Why the server cannot start.
@@ -72,7 +72,7 @@ pub(super) fn prepare(mut config: Config, roles: &Roles<'_>) -> Result<Prepared,
     let signals = signals.map_err(|error| refused.system("signalfd", &error))?;
     let supervisor = PidFd::open(own_pid()).map_err(|error| refused.system("pidfd", &error))?;
     process::adopt_orphans().map_err(|error| refused.system("subreaper", &error))?;
-    let notes = raise_limits().fit(&mut config);
+    let notes = notes(&mut config);
     let engine = probe_apart(roles.probe).map_err(|error| refused.engine(error))?;
     let listeners = open_listeners(&config).map_err(|error| refused.bind(&error))?;
     let addresses = listeners[0].iter().map(Listener::address).collect();
@@ -181,6 +181,20 @@ fn check_threads(count: io::Result<usize>) -> Result<(), (String, String)> {
             "mount /proc".into(),
         )),
     }
+}
+
+/// What people should know at the start: about their settings, the placement and the system.
+/// Cuts `config` to what the system grants.
+fn notes(config: &mut Config) -> Vec<Note> {
+    let findings = raise_limits().fit(config);
+    let cut =
+        findings.into_iter().map(|finding| Note { message: finding.message, fix: finding.fix });
+    let settings = config.notices.iter();
+    let settings =
+        settings.map(|notice| Note { message: notice.sentence(), fix: notice.fault.help.clone() });
+    let placed = config.placement.notes.iter();
+    let placed = placed.map(|note| Note { message: note.message.clone(), fix: note.fix.clone() });
+    settings.chain(placed).chain(cut).collect()
 }
 
 /// Raises the limits of this process as far as they go and says what holds then.
