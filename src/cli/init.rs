@@ -122,3 +122,84 @@ const ROUTES: &str = "\
 #redirect = \"/new\"
 ";
 const COLUMNS: usize = 96;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Machine, Origin, Settings, Sources};
+
+    fn file() -> String {
+        annotated(&["On this machine: 2 CPUs usable, 2 shards by default.".to_owned()])
+    }
+
+    /// The settings of a file with this text; nothing may be wrong with it.
+    #[track_caller]
+    fn read(text: &str) -> (Settings, Config) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("corewise.toml");
+        std::fs::write(&path, text).unwrap();
+        let sources = Sources { file: Some(path), ..Sources::default() };
+        let machine = Machine::uniform(&[0, 1], &[0, 1]);
+        let config = sources.resolve(&machine).unwrap_or_else(|faults| panic!("{faults}"));
+        (Settings::gather(&sources).0, config)
+    }
+
+    #[test]
+    fn every_option_stands_in_it_as_a_comment() {
+        let text = file();
+        for def in OPTIONS.iter().chain(&POOL_OPTIONS) {
+            let line = format!("\n#{} = ", def.name);
+            assert!(text.contains(&line), "{}", def.key());
+            assert!(text.contains(&format!("{}: ", def.name)), "{}", def.key());
+        }
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        assert!(text.contains("# On this machine: 2 CPUs usable"), "{text}");
+    }
+
+    #[test]
+    fn it_changes_nothing() {
+        let (settings, config) = read(&file());
+        assert!(settings.pools().is_empty() && config.notices.is_empty());
+        for def in &OPTIONS {
+            assert_eq!(settings.get(def.id).origin, Origin::Default, "{}", def.key());
+        }
+    }
+
+    /// The text without its marks before keys and tables that this version has.
+    fn uncommented(text: &str) -> String {
+        let mut table = "";
+        let mut whole = String::new();
+        for line in text.lines() {
+            let bare = line.strip_prefix('#').filter(|bare| !bare.starts_with(' '));
+            let bare = bare.unwrap_or(line);
+            if let Some(name) = bare.strip_prefix('[') {
+                let name = name.trim_end_matches(']');
+                table = if name == "pool.app" { "pool.NAME" } else { name };
+            }
+            let name = bare.split(" = ").next().unwrap();
+            let mut here = OPTIONS.iter().chain(&POOL_OPTIONS).filter(|def| def.table == table);
+            let is_later = match here.clone().find(|def| def.name == name) {
+                Some(def) => def.later().is_some(),
+                None => here.all(|def| def.later().is_some()),
+            };
+            // Details of `once` are for a call, and by default there is none.
+            let stays = is_later || name.starts_with("once.");
+            whole += &format!("{}\n", if stays { line } else { bare });
+        }
+        whole
+    }
+
+    #[test]
+    fn every_line_of_it_can_be_uncommented() {
+        let text = file();
+        let keys = text.split("\n# Routes").next().unwrap();
+        let (settings, _) = read(&uncommented(keys));
+        let defaults = Settings::defaults();
+        for def in OPTIONS.iter().filter(|def| def.later().is_none()) {
+            let setting = settings.get(def.id);
+            assert_eq!(setting.value, defaults.get(def.id).value, "{}", def.key());
+            assert!(setting.origin.is_written(), "{}", def.key());
+        }
+        assert_eq!(settings.pools().len(), 1);
+    }
+}

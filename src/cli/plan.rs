@@ -82,3 +82,58 @@ impl Plan {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+
+    fn plan(file: &str) -> Plan {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("corewise.toml");
+        std::fs::write(&path, file).unwrap();
+        let sources = Sources { file: Some(path), ..Sources::default() };
+        let machine = Machine::uniform(&[0, 1, 2, 3], &[0, 1, 2, 3]);
+        let mut config = sources.resolve(&machine).unwrap_or_else(|faults| panic!("{faults}"));
+        let findings = Grants { somaxconn: Some(128), ..Grants::default() }.fit(&mut config);
+        let (settings, _) = Settings::gather(&sources);
+        Plan { machine, config, settings, findings }
+    }
+
+    #[test]
+    fn everybody_is_in_their_place() {
+        let text = plan("[pool.ml]\nworkers = 1\nshare = false\n").render(Paint::Off);
+        let expected = "\
+machine  1 node, 1 L3 cache, 4 cores, 4 CPUs
+
+processes
+  node 0 L3 0   0:S0   1:S1   2:S2   3:ml0
+
+  S0    shard/0, and so on
+  ml0   ml/0, and so on
+
+  shard/0 on CPU 0 (L3 0, node 0)
+  shard/1 on CPU 1 (L3 0, node 0)
+  shard/2 on CPU 2 (L3 0, node 0)
+  ml/0 on CPU 3 (L3 0, node 0)
+
+settings
+[server]
+listen                  = [\"127.0.0.1:8000\"]   # default; restart
+";
+        assert!(text.starts_with(expected), "{text}");
+        assert!(text.contains("\n[pool.ml]\nkind "), "{text}");
+    }
+
+    #[test]
+    fn programs_get_one_object() {
+        let plan = plan("[pool.ml]\nworkers = 1\nshare = false\n");
+        let object = plan.to_json();
+        assert_eq!(object["placement"]["shards"][2]["cpu"], 2);
+        assert_eq!(object["placement"]["pools"][0]["workers"][0]["cpu"], 3);
+        assert_eq!(object["machine"]["mask"], json!([0, 1, 2, 3]));
+        assert_eq!(object["findings"][0]["code"], "E0408");
+        assert_eq!(object["settings"][0]["key"], "server.listen");
+        assert_eq!(object["notices"].as_array().unwrap().len(), plan.config.notices.len());
+    }
+}

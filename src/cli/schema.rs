@@ -102,3 +102,55 @@ fn available(words: &[&'static str], def: &OptionDef) -> Vec<&'static str> {
     let is_later = |word: &&str| later.iter().any(|(known, _)| known == word);
     words.iter().copied().filter(|word| !is_later(word)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root() -> Value {
+        serde_json::from_str(&schema()).unwrap()
+    }
+
+    /// The schema of a key, by the names that lead to it.
+    fn find<'a>(root: &'a Value, path: &str) -> &'a Value {
+        path.split('.').fold(root, |at, name| &at["properties"][name])
+    }
+
+    #[test]
+    fn every_option_is_in_it() {
+        let root = root();
+        let pool = &root["properties"]["pool"]["additionalProperties"];
+        let of_pools = POOL_OPTIONS.iter().map(|def| (def, find(pool, def.name)));
+        let of_server = OPTIONS.iter().map(|def| (def, find(&root, &def.key())));
+        for (def, found) in of_server.chain(of_pools) {
+            assert!(found["description"].as_str().unwrap().starts_with(def.short), "{}", def.key());
+            assert_eq!(found["not"].is_object(), def.later().is_some(), "{}", def.key());
+        }
+    }
+
+    #[test]
+    fn nothing_unknown_passes() {
+        let root = root();
+        assert_eq!(root["additionalProperties"], false);
+        assert_eq!(find(&root, "limits")["additionalProperties"], false);
+        assert_eq!(find(&root, "log.access")["additionalProperties"], false);
+    }
+
+    #[track_caller]
+    fn check(path: &str, expected: Value) {
+        let found = find(&root(), path).clone();
+        for (key, value) in expected.as_object().unwrap() {
+            assert_eq!(&found[key], value, "{path}: {found}");
+        }
+    }
+
+    #[test]
+    fn kinds_have_their_types() {
+        check("limits.headers", json!({ "type": "integer", "minimum": 1, "default": 100 }));
+        check("limits.keep-alive", json!({ "type": "string", "default": "75s" }));
+        check("server.listen", json!({ "default": ["127.0.0.1:8000"] }));
+        check("cores.smt", json!({ "enum": ["auto", "one", "both"] }));
+        check("cores.shards", json!({ "type": ["integer", "string"] }));
+        check("cores.pin", json!({ "anyOf": [{ "const": "auto" }, { "type": "boolean" }] }));
+    }
+}
