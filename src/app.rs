@@ -9,7 +9,7 @@ use crate::cli;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::handler::{Handler, IntoHandler};
-use crate::router::{Builder, RouteError, Router};
+use crate::router::{Builder, RouteError, Table};
 use crate::shard::{self, Setup};
 use crate::supervisor::{self, Engine, ProbeError, Roles, ShardStart};
 
@@ -112,11 +112,11 @@ impl App {
             return cli::refuse_routes(&self.errors);
         }
         // Each shard is a fork and takes its own copy of what is in here.
-        let table = RefCell::new(Some((self.routes.build(), self.handlers)));
+        let table = RefCell::new(Some((Table::from(self.routes.build()), self.handlers)));
         let shard = |start: ShardStart<'_>| {
-            let (router, handlers) =
+            let (table, handlers) =
                 table.take().expect("a shard starts once in its process, from an untouched copy");
-            serve(start, router, handlers)
+            serve(start, table, handlers)
         };
         supervisor::run(config, Roles { probe: &probe, shard: &shard })
     }
@@ -142,7 +142,7 @@ impl std::fmt::Debug for App {
 }
 
 /// A shard's life, in its own process.
-fn serve(start: ShardStart<'_>, router: Router<usize>, handlers: Vec<Handler>) -> Exit {
+fn serve(start: ShardStart<'_>, table: Table<usize>, handlers: Vec<Handler>) -> Exit {
     let config = start.config;
     let end = shard::run(Setup {
         listeners: start.listeners,
@@ -150,7 +150,7 @@ fn serve(start: ShardStart<'_>, router: Router<usize>, handlers: Vec<Handler>) -
         signals: start.signals,
         supervisor: start.supervisor,
         page: Some(start.page),
-        router,
+        table,
         handlers,
         limits: config.http,
         connections_max: usize::try_from(config.shard.connections).unwrap_or(usize::MAX),

@@ -9,9 +9,16 @@
 //! escapes, dot segments or characters that a URI should have escaped is normalised first (module
 //! `path`). Two slashes in a row stay two slashes.
 //!
+//! In front of it may stand routes in the order of a file (module `ordered`), which a shard sees
+//! as one [`Table`] with the router.
+//!
 //! Knows nothing of handlers and connections: what a route leads to is a type parameter.
 
+mod host;
+mod location;
+mod ordered;
 mod path;
+mod pattern;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +28,11 @@ use std::rc::Rc;
 use ::http::{HeaderValue, Method};
 
 use crate::http::{Params, percent};
+
+pub use host::Host;
+pub use location::Location;
+pub use ordered::{Methods, Rule, Table, TableOutcome};
+pub use pattern::Pattern;
 
 /// The routes of one application.
 pub struct Router<T> {
@@ -38,7 +50,7 @@ pub struct Router<T> {
 
 /// Where a request goes.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Outcome<'r, T> {
+pub enum Outcome<'r, T, A = &'r HeaderValue> {
     /// A parameter or the path itself does not decode, or the path leads above the root: 400.
     BadPath,
     /// To this target. For a `HEAD` it may be that of `GET`.
@@ -46,7 +58,7 @@ pub enum Outcome<'r, T> {
     /// The path exists, not with this method: 405.
     MethodNotAllowed {
         /// Value of the Allow field.
-        allow: &'r HeaderValue,
+        allow: A,
     },
     /// No pattern matches: 404.
     NotFound,
@@ -55,13 +67,29 @@ pub enum Outcome<'r, T> {
     /// `OPTIONS` on a path that has no handler of its own for it.
     Options {
         /// Value of the Allow field.
-        allow: &'r HeaderValue,
+        allow: A,
     },
     /// `OPTIONS *`: asks about the server as a whole (RFC 9110 9.3.7).
     ServerOptions {
         /// Value of the Allow field: every method that some route has.
-        allow: &'r HeaderValue,
+        allow: A,
     },
+}
+
+impl<'r, T, A> Outcome<'r, T, A> {
+    /// The same with another form of the Allow field.
+    #[inline]
+    fn map_allow<B>(self, map: impl FnOnce(A) -> B) -> Outcome<'r, T, B> {
+        match self {
+            Self::BadPath => Outcome::BadPath,
+            Self::Found(target) => Outcome::Found(target),
+            Self::MethodNotAllowed { allow } => Outcome::MethodNotAllowed { allow: map(allow) },
+            Self::NotFound => Outcome::NotFound,
+            Self::NotImplemented => Outcome::NotImplemented,
+            Self::Options { allow } => Outcome::Options { allow: map(allow) },
+            Self::ServerOptions { allow } => Outcome::ServerOptions { allow: map(allow) },
+        }
+    }
 }
 
 impl<T> Router<T> {
@@ -98,6 +126,19 @@ impl<T> Router<T> {
         &self.allow
     }
 
+    /// These methods are known too, and allowed on the server as a whole.
+    fn learn(&mut self, methods: &Methods) {
+        for method in methods.named() {
+            if !self.named.contains(&method) {
+                self.named.push(method);
+            }
+        }
+        let mut all = Methods::of([]);
+        all.add_allowed(&self.allow);
+        all.add_all(methods);
+        self.allow = all.allow();
+    }
+
     #[cold]
     fn route_normalised<'r>(
         &'r self,
@@ -113,12 +154,9 @@ impl<T> Router<T> {
         let node = &self.nodes[*found.value];
         params.begin(&node.names);
         for value in node.values(&found.params) {
-            match percent::decode_path_segment(value) {
-                Ok(text) if path::is_settled(&text) => params.push_decoded(&text),
-                _ => {
-                    params.clear();
-                    return Outcome::BadPath;
-                }
+            if !decode_into(params, value) {
+                params.clear();
+                return Outcome::BadPath;
             }
         }
         self.choose(node, method)
@@ -154,6 +192,17 @@ impl<T> Router<T> {
 
     fn implements(&self, method: &Method) -> bool {
         usual_index(method).is_some_and(|index| index < ANY_COUNT) || self.named.contains(method)
+    }
+}
+
+/// Push what a parameter stands for in a path in normal form; false if it does not decode.
+fn decode_into(params: &mut Params, value: &str) -> bool {
+    match percent::decode_path_segment(value) {
+        Ok(text) if path::is_settled(&text) => {
+            params.push_decoded(&text);
+            true
+        }
+        _ => false,
     }
 }
 
