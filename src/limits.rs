@@ -74,6 +74,10 @@ pub const COPY_BYTES_MAX: usize = 16 << 10;
 pub const OUTPUT_BYTES_HIGH: usize = 64 << 10;
 /// Request body bytes that wait for a handler before its client is made to wait.
 pub const UPLOAD_BYTES_HIGH: usize = 64 << 10;
+/// Largest configuration file, drop-ins each for themselves.
+pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
+/// Most pools of workers.
+pub const POOLS_MAX: usize = 64;
 
 const _: () = {
     assert!(COPY_BYTES_MAX <= OUTPUT_BYTES_HIGH);

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write as _};
 
-use crate::config::options::OPTIONS;
-use crate::config::value::cpu_list;
+use crate::config::cpus::cpu_list;
+use crate::config::options;
 use crate::config::{Config, Settings, Sources};
 use crate::exit::Exit;
 
@@ -20,7 +20,7 @@ pub(super) fn print(sources: &Sources, config: &Config) -> Exit {
 fn render(settings: &Settings, config: &Config) -> String {
     let mut text = String::new();
     let mut table = "";
-    for def in &OPTIONS {
+    for def in options::available() {
         if def.table != table {
             table = def.table;
             text += &format!("[{table}]\n");
@@ -51,7 +51,7 @@ mod tests {
             flags: vec![(Id::CoresShards, "1".into())],
             ..Sources::default()
         };
-        let machine = Machine { online: vec![0, 1], allowed: vec![0, 1] };
+        let machine = Machine::uniform(&[0, 1], &[0, 1]);
         let config = sources.resolve(&machine).unwrap();
         let text = render(&Settings::gather(&sources).0, &config);
         let has = |line: &str| {

@@ -3,17 +3,18 @@
 
 mod check;
 
+use std::env;
 use std::ffi::OsString;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::builder::{StyledStr, ValueHint};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use crate::config::options::{OPTIONS, OptionDef};
+use crate::config::options::{self, OptionDef};
 use crate::config::value::Kind;
-use crate::config::{Config, Machine, Sources};
+use crate::config::{Config, Faults, Machine, Sources};
 use crate::exit::Exit;
 
 /// What the command line asks for.
@@ -69,25 +70,40 @@ pub fn refuse_routes(errors: &[impl std::fmt::Display]) -> Exit {
     Exit::Config
 }
 
-/// Resolves the settings for this machine, or prints everything that is wrong with them.
+/// Resolves the settings of a server that is to run, or prints everything that is wrong with them.
 pub fn resolve(sources: &Sources) -> Result<Config, Exit> {
-    let machine = Machine::read().map_err(|error| {
-        complain(&format!("error: cannot find out which CPUs may be used: {error}"));
-        Exit::System
-    })?;
-    sources.resolve(&machine).map_err(|faults| {
-        complain(&faults.to_string());
-        if faults.only_flags() { Exit::Usage } else { Exit::Config }
-    })
+    resolve_with(sources, Sources::resolve_to_start)
 }
 
 /// Checks the settings and prints what they come to, each with its origin.
 #[must_use]
 pub fn check(sources: &Sources) -> Exit {
-    match resolve(sources) {
+    match resolve_with(sources, Sources::resolve) {
         Ok(config) => check::print(sources, &config),
         Err(exit) => exit,
     }
+}
+
+fn resolve_with(
+    sources: &Sources,
+    resolve: fn(&Sources, &Machine) -> Result<Config, Faults>,
+) -> Result<Config, Exit> {
+    let machine = Machine::read().map_err(|error| {
+        complain(&format!("error: cannot find out which CPUs may be used: {error}"));
+        Exit::System
+    })?;
+    resolve(sources, &machine).map_err(|faults| {
+        complain(&faults.render(is_coloured()));
+        if faults.only_flags() { Exit::Usage } else { Exit::Config }
+    })
+}
+
+/// Whether what goes to standard error has colours.
+fn is_coloured() -> bool {
+    let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let forced =
+        env::var_os("CLICOLOR_FORCE").is_some_and(|value| !value.is_empty() && value != "0");
+    forced || (io::stderr().is_terminal() && !set("NO_COLOR"))
 }
 
 /// Writes a line to standard error. Where nobody listens, the exit code alone has to say it.
@@ -122,7 +138,7 @@ fn with_options(command: Command) -> Command {
         .value_hint(ValueHint::FilePath)
         .value_parser(value_parser!(PathBuf))
         .help("configuration file [default: corewise.toml, if it exists]");
-    command.arg(config).args(OPTIONS.iter().map(argument))
+    command.arg(config).args(options::available().map(argument))
 }
 
 fn argument(def: &'static OptionDef) -> Arg {
@@ -173,18 +189,24 @@ fn heading(table: &str) -> &'static str {
 fn value_name(kind: &Kind) -> &'static str {
     match kind {
         Kind::Addresses => "ADDR",
+        Kind::Auto(kind) => value_name(kind),
+        Kind::Bool => "BOOL",
         Kind::Choice(_) => "WORD",
-        Kind::Count { .. } => "N",
-        Kind::Cpus => "N|LIST",
+        Kind::Count { .. } | Kind::Fraction | Kind::Integer { .. } => "N",
+        Kind::CpuList | Kind::CpuSelect => "LIST",
+        Kind::Cpus | Kind::Reserve => "N|LIST",
+        Kind::Percent { .. } => "PERCENT",
         Kind::Rate { .. } => "RATE",
         Kind::Size { .. } => "SIZE",
-        Kind::Time { .. } => "TIME",
+        Kind::Text { .. } | Kind::Texts { .. } => "TEXT",
+        Kind::Time { .. } | Kind::TimeRange { .. } | Kind::Tries => "TIME",
+        Kind::Variables => "NAME=VALUE",
     }
 }
 
 fn sources(matches: &ArgMatches) -> Sources {
     let mut sources = Sources { file: matches.get_one(CONFIG).cloned(), ..Sources::from_process() };
-    for def in &OPTIONS {
+    for def in options::available() {
         let Some(values) = matches.get_many::<String>(&def.key()) else { continue };
         let values: Vec<&str> = values.map(String::as_str).collect();
         let text = match def.kind {
@@ -224,7 +246,7 @@ mod tests {
 
     #[test]
     fn every_option_is_a_flag_by_both_names() {
-        for def in &OPTIONS {
+        for def in options::available() {
             let expected = vec![(def.id, def.default.to_owned())];
             for flag in [def.shown_flag(), def.full_flag()] {
                 let flag = format!("--{flag}");
@@ -246,7 +268,7 @@ mod tests {
         let mut command = command();
         let demo = command.find_subcommand_mut("demo").unwrap();
         let (short, long) = (demo.render_help().to_string(), demo.render_long_help().to_string());
-        for def in &OPTIONS {
+        for def in options::available() {
             assert!(short.contains(&format!("--{}", def.shown_flag())), "{}", def.key());
             assert!(long.contains(&def.variable()), "{}", def.key());
         }

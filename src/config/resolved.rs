@@ -1,18 +1,18 @@
 //! The one configuration that everything after the start sees: checked, immutable, cut into the
 //! part of each module.
 
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::cpus::{CpuWish, cpu_list};
 use super::fault::{
-    ADDRESS_TWICE, ADDRESSES_OVERLAP, CPU_UNUSABLE, Fault, Faults, TOO_MANY_SHARDS,
+    ADDRESS_TWICE, ADDRESSES_OVERLAP, CPU_UNUSABLE, Fault, Faults, Notice, TOO_MANY_SHARDS,
 };
+use super::machine::{Machine, Unusable};
 use super::options::Id;
+use super::relations;
 use super::settings::Settings;
-use super::value::{CpuWish, cpu_list};
 use crate::limits::HttpLimits;
-use crate::sys::affinity;
 
 /// Everything, resolved.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct Config {
     pub usable_cpus: usize,
     /// The file that was read, for the start screen.
     pub file: Option<String>,
+    /// What people should know about their settings although nothing is wrong.
+    pub notices: Vec<Notice>,
 }
 
 /// `[server]`.
@@ -44,6 +46,17 @@ pub struct ServerConfig {
     pub backlog: u32,
     /// Longest turn of a shard.
     pub shard_stall: Duration,
+    /// How the network is to be driven.
+    pub engine: EngineWish,
+}
+
+/// `server.engine`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EngineWish {
+    /// Whatever works best here.
+    Auto,
+    /// Nothing else.
+    IoUring,
 }
 
 /// Where one shard runs.
@@ -119,83 +132,58 @@ pub enum LogFormat {
     Pretty,
 }
 
-/// What the machine offers.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Machine {
-    /// CPUs that are online, ascending.
-    pub online: Vec<usize>,
-    /// CPUs in the affinity mask, ascending.
-    pub allowed: Vec<usize>,
-}
-
-impl Machine {
-    /// Asks the kernel.
-    pub fn read() -> io::Result<Self> {
-        let allowed = affinity::allowed()?;
-        // Without /sys the mask alone counts: the kernel keeps offline CPUs out of it by itself.
-        let online = affinity::online().unwrap_or_else(|_| allowed.clone());
-        Ok(Self { online, allowed })
-    }
-
-    /// CPUs that can be used: online and allowed.
-    #[must_use]
-    pub fn usable(&self) -> Vec<usize> {
-        self.allowed.iter().copied().filter(|cpu| self.online.contains(cpu)).collect()
-    }
-
-    fn why_unusable(&self, cpu: usize) -> Option<&'static str> {
-        if !self.online.contains(&cpu) {
-            return Some("it is not online");
-        }
-        (!self.allowed.contains(&cpu)).then_some("the affinity mask of this process excludes it")
-    }
-}
-
 impl Config {
     /// Checks the settings against each other and the machine. Faults are added to `faults`;
     /// when there are any, the result is not meant to be used.
     pub(super) fn resolve(settings: &Settings, machine: &Machine, faults: &mut Faults) -> Self {
         let usable = machine.usable();
+        let mut notices = settings.notices().to_vec();
         check_addresses(settings, faults);
+        relations::check(settings, faults, &mut notices);
         Self {
             server: ServerConfig {
-                listen: settings.addresses(Id::ServerListen).to_vec(),
-                backlog: settings.number(Id::ServerBacklog),
-                shard_stall: settings.time(Id::ServerShardStall),
+                listen: settings.values().addresses(Id::ServerListen).to_vec(),
+                backlog: settings.values().number(Id::ServerBacklog),
+                shard_stall: settings.values().time(Id::ServerShardStall),
+                engine: match settings.values().choice(Id::ServerEngine) {
+                    "io_uring" => EngineWish::IoUring,
+                    _ => EngineWish::Auto,
+                },
             },
             shards: place_shards(settings, machine, &usable, faults),
             shard: ShardConfig {
-                idle: idle(settings.choice(Id::CoresIdle)),
-                connections: settings.number(Id::LimitsConnections),
+                idle: idle(settings.values().choice(Id::CoresIdle)),
+                connections: settings.values().number(Id::LimitsConnections),
             },
             http: http_limits(settings),
             shutdown: ShutdownConfig {
-                grace: settings.time(Id::ShutdownGrace),
-                force: settings.time(Id::ShutdownForce),
+                grace: settings.values().time(Id::ShutdownGrace),
+                force: settings.values().time(Id::ShutdownForce),
             },
             log: LogConfig {
-                level: log_level(settings.choice(Id::LogLevel)),
-                format: log_format(settings.choice(Id::LogFormat)),
+                level: log_level(settings.values().choice(Id::LogLevel)),
+                format: log_format(settings.values().choice(Id::LogFormat)),
             },
             usable_cpus: usable.len(),
             file: settings.file().map(str::to_owned),
+            notices,
         }
     }
 }
 
 fn http_limits(settings: &Settings) -> HttpLimits {
     HttpLimits {
-        line_bytes: settings.number(Id::LimitsLineBytes),
-        header_bytes: settings.number(Id::LimitsHeaderBytes),
-        headers: settings.number(Id::LimitsHeaders),
-        body_bytes: settings.number(Id::LimitsBody),
-        header_timeout: settings.time(Id::LimitsHeaderTimeout),
-        body_timeout: settings.time(Id::LimitsBodyTimeout),
-        body_rate: settings.number(Id::LimitsBodyRate),
-        handler_timeout: settings.time(Id::LimitsHandlerTimeout),
-        write_timeout: settings.time(Id::LimitsWriteTimeout),
-        keep_alive: settings.time(Id::LimitsKeepAlive),
-        requests_per_connection: settings.number(Id::LimitsRequestsPerConnection),
+        line_bytes: settings.values().number(Id::LimitsLineBytes),
+        header_bytes: settings.values().number(Id::LimitsHeaderBytes),
+        headers: settings.values().number(Id::LimitsHeaders),
+        body_bytes: settings.values().number(Id::LimitsBody),
+        header_timeout: settings.values().time(Id::LimitsHeaderTimeout),
+        body_timeout: settings.values().time(Id::LimitsBodyTimeout),
+        body_rate: settings.values().number(Id::LimitsBodyRate),
+        handler_timeout: settings.values().time(Id::LimitsHandlerTimeout),
+        write_timeout: settings.values().time(Id::LimitsWriteTimeout),
+        keep_alive: settings.values().time(Id::LimitsKeepAlive),
+        requests_per_connection: settings.values().number(Id::LimitsRequestsPerConnection),
     }
 }
 
@@ -205,7 +193,7 @@ fn place_shards(
     usable: &[usize],
     faults: &mut Faults,
 ) -> Vec<ShardPlacement> {
-    let cpus = match settings.cpus(Id::CoresShards) {
+    let cpus = match settings.values().cpus(Id::CoresShards) {
         CpuWish::Auto => usable.to_vec(),
         CpuWish::Count(count) => {
             if *count > usable.len() {
@@ -216,6 +204,12 @@ fn place_shards(
         CpuWish::List(cpus) => {
             let unusable = cpus.iter().filter_map(|&cpu| Some((cpu, machine.why_unusable(cpu)?)));
             for (cpu, reason) in unusable {
+                let reason = match reason {
+                    Unusable::Missing | Unusable::Offline => "it is not online",
+                    Unusable::Cpuset | Unusable::Mask => {
+                        "the affinity mask of this process excludes it"
+                    }
+                };
                 let message = format!("CPU {cpu} cannot be used: {reason}");
                 let fix = format!("CPUs that can be used: {}", cpu_list(usable));
                 faults.0.push(shards_fault(settings, CPU_UNUSABLE, message, fix));
@@ -238,22 +232,24 @@ fn too_many(settings: &Settings, count: usize, usable: &[usize]) -> Fault {
 
 fn shards_fault(settings: &Settings, code: &'static str, message: String, fix: String) -> Fault {
     let origin = settings.get(Id::CoresShards).origin.clone();
-    Fault { code, key: Id::CoresShards.def().key(), origin, message, fix }
+    Fault::new(code, Id::CoresShards.def().key(), origin, message).with_help(fix)
 }
 
 fn check_addresses(settings: &Settings, faults: &mut Faults) {
-    let addresses = settings.addresses(Id::ServerListen);
+    let addresses = settings.values().addresses(Id::ServerListen);
     for (index, address) in addresses.iter().enumerate() {
-        let before = &addresses[..index];
-        if address.port() == 0 {
-            // Each gets a port of its own.
-        } else if before.contains(address) {
+        // With port 0 each gets a port of its own.
+        let mut before = addresses[..index].iter().enumerate().filter(|_| address.port() != 0);
+        if let Some((twin, _)) = before.clone().find(|(_, other)| *other == address) {
             let message = format!("{address} is named twice");
-            faults.0.push(listen_fault(settings, ADDRESS_TWICE, message, "name each address once"));
-        } else if let Some(other) = before.iter().find(|&&other| overlap(other, *address)) {
+            let fault = listen_fault(settings, ADDRESS_TWICE, message, (twin, index));
+            faults.0.push(fault.with_help("name each address once"));
+        } else if let Some((twin, other)) = before.find(|(_, other)| overlap(**other, *address)) {
             let message = format!("{other} and {address} overlap: one contains the other");
-            let fix = "name the wider one alone, or give them different ports";
-            faults.0.push(listen_fault(settings, ADDRESSES_OVERLAP, message, fix));
+            let fault = listen_fault(settings, ADDRESSES_OVERLAP, message, (twin, index));
+            faults
+                .0
+                .push(fault.with_help("name the wider one alone, or give them different ports"));
         }
     }
 }
@@ -269,9 +265,22 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && (is_mapped || (same_family && is_wider))
 }
 
-fn listen_fault(settings: &Settings, code: &'static str, message: String, fix: &str) -> Fault {
-    let origin = settings.get(Id::ServerListen).origin.clone();
-    Fault { code, key: Id::ServerListen.def().key(), origin, message, fix: fix.into() }
+/// A fault of two addresses, given by their places in the list.
+fn listen_fault(
+    settings: &Settings,
+    code: &'static str,
+    message: String,
+    (first, second): (usize, usize),
+) -> Fault {
+    let setting = settings.get(Id::ServerListen);
+    let part = |index: usize| setting.parts.get(index).cloned();
+    let key = Id::ServerListen.def().key();
+    match (part(first), part(second)) {
+        (Some(first), Some(second)) => Fault::new(code, key, second, message)
+            .with_label("clashes with the other")
+            .with_second(first, "named first here"),
+        _ => Fault::new(code, key, setting.origin.clone(), message),
+    }
 }
 
 fn idle(word: &str) -> Idle {

@@ -9,7 +9,7 @@ use super::value::{Kind, Value};
 use super::{Config, Faults, Idle, LogFormat, LogLevel, Machine, Origin, Settings, Sources};
 
 fn machine() -> Machine {
-    Machine { online: vec![0, 1, 2, 3], allowed: vec![0, 1, 3] }
+    Machine::uniform(&[0, 1, 2, 3], &[0, 1, 3])
 }
 
 /// Keeps the file as long as the sources are used.

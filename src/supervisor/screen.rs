@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::config::value::cpu_list;
+use crate::config::cpus::cpu_list;
 
 /// Everything that the screen shows.
 #[derive(Debug)]

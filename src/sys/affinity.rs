@@ -41,7 +41,7 @@ pub fn pin_to(cpus: &[usize]) -> io::Result<()> {
 }
 
 /// Parses the kernel's list form: `0-3,8,10-11`.
-fn parse_kernel_list(text: &str) -> Option<Vec<usize>> {
+pub(super) fn parse_kernel_list(text: &str) -> Option<Vec<usize>> {
     let mut cpus = Vec::new();
     for part in text.split(',').filter(|part| !part.is_empty()) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));

@@ -4,6 +4,7 @@
 //! this module and `net` make system calls; everything unsafe that a wrapper needs stays here.
 
 pub mod affinity;
+pub mod cgroup;
 pub mod channel;
 pub mod clock;
 pub mod descriptors;
@@ -16,3 +17,4 @@ pub mod signal;
 pub mod socket;
 pub mod terminate;
 pub mod title;
+pub mod topology;
