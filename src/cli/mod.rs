@@ -14,7 +14,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::config::options::{self, OptionDef};
 use crate::config::value::Kind;
-use crate::config::{Config, Faults, Machine, Sources};
+use crate::config::{Config, Fault, Faults, Machine, Sources};
 use crate::exit::Exit;
 
 /// What the command line asks for.
@@ -67,6 +67,12 @@ pub fn refuse_routes(errors: &[impl std::fmt::Display]) -> Exit {
     for error in errors {
         complain(&format!("error: {error}"));
     }
+    Exit::Config
+}
+
+/// Says what is wrong with settings that were resolved.
+pub fn refuse(fault: &Fault) -> Exit {
+    complain(&fault.render(is_coloured()));
     Exit::Config
 }
 

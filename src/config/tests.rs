@@ -37,7 +37,7 @@ fn check_fault(text: &str, code: &str, place: &str, message: &str, fix: &str) {
     assert_eq!(faults[0].code, code, "{shown}");
     assert!(faults[0].origin.to_string().ends_with(&format!("corewise.toml:{place}")), "{shown}");
     assert!(shown.contains(message), "{shown:?} lacks {message:?}");
-    assert!(faults[0].fix.contains(fix), "{shown:?} lacks {fix:?}");
+    assert!(faults[0].help.contains(fix), "{shown:?} lacks {fix:?}");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! the normal form of the path, in which all that is not part of a URI is escaped.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use super::path;
 use super::pattern::{Pattern, REST};
@@ -13,6 +14,8 @@ use crate::http::{is_authority, percent};
 /// The target of a redirect.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Location {
+    /// As it was written.
+    text: Box<str>,
     /// Whose captures the indices of the pieces count.
     pattern: Pattern,
     /// Scheme and authority; empty for a path on the host that was asked.
@@ -65,7 +68,17 @@ impl Location {
             None => Query::Kept,
         };
         let fragment = pieces(fragment, pattern, Place::Query)?;
-        Ok(Self { pattern: pattern.clone(), origin: origin.into(), path, query, fragment })
+        let (text, origin) = (text.into(), origin.into());
+        Ok(Self { text, pattern: pattern.clone(), origin, path, query, fragment })
+    }
+
+    /// The path, in normal form, to which every request is led on the host that it asked; `None`
+    /// if that depends on the request, or is elsewhere.
+    pub fn fixed_path(&self) -> Option<String> {
+        match &*self.path {
+            [Piece::Literal(path)] if self.origin.is_empty() => path::normalise(path),
+            _ => None,
+        }
     }
 
     /// The value of the Location field for a request; `path` and `query` are as they were sent.
@@ -101,6 +114,12 @@ impl Location {
             }
         }
         Some(target)
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 

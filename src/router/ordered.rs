@@ -124,6 +124,21 @@ impl Methods {
     }
 }
 
+impl fmt::Display for Methods {
+    /// Separated by `|`; `*` for the methods of [`Methods::any`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.any {
+            return f.write_str("*");
+        }
+        let usual = USUAL.into_iter().zip(self.usual).filter(|(_, named)| *named);
+        let all = usual.map(|(method, _)| method).chain(self.others.iter().cloned());
+        for (index, method) in all.enumerate() {
+            write!(f, "{}{method}", if index == 0 { "" } else { "|" })?;
+        }
+        Ok(())
+    }
+}
+
 /// Routes in order, and the router behind them.
 pub struct Table<T> {
     ordered: Vec<Entry<T>>,
