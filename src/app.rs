@@ -165,7 +165,7 @@ fn handler_of(target: &Target) -> Handler {
             }))
         }
         Target::Respond(answer) => Handler::Early(Box::new(move |_, response| {
-            // Nothing of it is copied: fields and body are shared.
+            // The body is shared, and so is what the fields hold; their list alone is copied.
             *response = Response::bytes(answer.body.clone()).status(answer.status);
             response.content_type.clone_from(&answer.content_type);
             response.fields.clone_from(&answer.fields);

@@ -31,7 +31,7 @@ use crate::http::{Params, percent};
 
 pub use host::Host;
 pub use location::Location;
-pub use ordered::{Methods, Rule, Table, TableOutcome};
+pub use ordered::{Methods, Rule, Table};
 pub use pattern::Pattern;
 
 /// The routes of one application.
@@ -50,7 +50,7 @@ pub struct Router<T> {
 
 /// Where a request goes.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Outcome<'r, T, A = &'r HeaderValue> {
+pub enum Outcome<'r, T> {
     /// A parameter or the path itself does not decode, or the path leads above the root: 400.
     BadPath,
     /// To this target. For a `HEAD` it may be that of `GET`.
@@ -58,7 +58,7 @@ pub enum Outcome<'r, T, A = &'r HeaderValue> {
     /// The path exists, not with this method: 405.
     MethodNotAllowed {
         /// Value of the Allow field.
-        allow: A,
+        allow: &'r HeaderValue,
     },
     /// No pattern matches: 404.
     NotFound,
@@ -67,29 +67,13 @@ pub enum Outcome<'r, T, A = &'r HeaderValue> {
     /// `OPTIONS` on a path that has no handler of its own for it.
     Options {
         /// Value of the Allow field.
-        allow: A,
+        allow: &'r HeaderValue,
     },
     /// `OPTIONS *`: asks about the server as a whole (RFC 9110 9.3.7).
     ServerOptions {
         /// Value of the Allow field: every method that some route has.
-        allow: A,
+        allow: &'r HeaderValue,
     },
-}
-
-impl<'r, T, A> Outcome<'r, T, A> {
-    /// The same with another form of the Allow field.
-    #[inline]
-    fn map_allow<B>(self, map: impl FnOnce(A) -> B) -> Outcome<'r, T, B> {
-        match self {
-            Self::BadPath => Outcome::BadPath,
-            Self::Found(target) => Outcome::Found(target),
-            Self::MethodNotAllowed { allow } => Outcome::MethodNotAllowed { allow: map(allow) },
-            Self::NotFound => Outcome::NotFound,
-            Self::NotImplemented => Outcome::NotImplemented,
-            Self::Options { allow } => Outcome::Options { allow: map(allow) },
-            Self::ServerOptions { allow } => Outcome::ServerOptions { allow: map(allow) },
-        }
-    }
 }
 
 impl<T> Router<T> {

@@ -144,6 +144,8 @@ pub struct Table<T> {
     ordered: Vec<Entry<T>>,
     /// Whether a route looks at the host.
     by_host: bool,
+    /// Allow of a router that does not have the path.
+    nothing: HeaderValue,
     router: Router<T>,
 }
 
@@ -152,9 +154,6 @@ struct Entry<T> {
     names: Rc<[Box<str>]>,
     target: T,
 }
-
-/// The outcome of a table, in which Allow may have been put together for one request.
-pub type TableOutcome<'r, T> = Outcome<'r, T, Cow<'r, HeaderValue>>;
 
 impl<T> Table<T> {
     /// `routes` in their order, then `router`.
@@ -166,11 +165,15 @@ impl<T> Table<T> {
             router.learn(&all);
         }
         let by_host = ordered.iter().any(|entry| !entry.rule.hosts.is_empty());
-        Self { ordered, by_host, router }
+        Self { ordered, by_host, nothing: HeaderValue::from_static(""), router }
     }
 
     /// Where a request goes; as [`Router::route`]. `host` is asked for the authority that the
     /// request is for if a route wants to know it.
+    ///
+    /// What the outcome says about a method that is not there is the router's share alone: the
+    /// value of Allow for both is put together by [`Table::allow`], so that the requests that find
+    /// their route do not pay for it.
     #[inline]
     pub fn route<'r, 'a>(
         &'r self,
@@ -178,12 +181,27 @@ impl<T> Table<T> {
         path: &str,
         host: impl FnOnce() -> Option<&'a str>,
         params: &mut Params,
-    ) -> TableOutcome<'r, T> {
+    ) -> Outcome<'r, T> {
         if self.ordered.is_empty() {
-            return self.router.route(method, path, params).map_allow(Cow::Borrowed);
+            return self.router.route(method, path, params);
         }
         let host = if self.by_host { host() } else { None };
         self.route_in_order(method, path, host, params)
+    }
+
+    /// The value of the Allow field for a path and host whose routes do not take the method;
+    /// `router` is what the outcome had for it.
+    #[cold]
+    pub fn allow(&self, router: &HeaderValue, path: &str, host: Option<&str>) -> HeaderValue {
+        let Some(path) = normal_form(path).filter(|_| !self.ordered.is_empty()) else {
+            return router.clone();
+        };
+        let mut methods = Methods::of([]);
+        methods.add_allowed(router);
+        for entry in self.ordered.iter().filter(|entry| entry.rule.has(&path, host)) {
+            methods.add_all(&entry.rule.methods);
+        }
+        methods.allow()
     }
 
     fn route_in_order<'r>(
@@ -192,15 +210,11 @@ impl<T> Table<T> {
         path: &str,
         host: Option<&str>,
         params: &mut Params,
-    ) -> TableOutcome<'r, T> {
+    ) -> Outcome<'r, T> {
         params.clear();
-        let normal = match path::is_plain(path) {
-            true => Cow::Borrowed(path),
-            false => match Some(path).filter(|p| p.starts_with('/')).and_then(path::normalise) {
-                Some(normal) => Cow::Owned(normal),
-                // The router says what is wrong with it.
-                None => return self.router.route(method, path, params).map_allow(Cow::Borrowed),
-            },
+        let Some(normal) = normal_form(path) else {
+            // The router says what is wrong with it.
+            return self.router.route(method, path, params);
         };
         let mut is_resource = false;
         for entry in self.ordered.iter().filter(|entry| entry.rule.has(&normal, host)) {
@@ -212,36 +226,24 @@ impl<T> Table<T> {
             }
             is_resource = true;
         }
-        let outcome = self.router.route(method, path, params).map_allow(Cow::Borrowed);
-        if is_resource { self.join(outcome, method, &normal, host) } else { outcome }
-    }
-
-    /// The outcome for a resource that some routes have, but not for the method.
-    #[cold]
-    fn join<'r>(
-        &'r self,
-        outcome: TableOutcome<'r, T>,
-        method: &Method,
-        path: &str,
-        host: Option<&str>,
-    ) -> TableOutcome<'r, T> {
-        let mut methods = Methods::of([]);
-        match &outcome {
-            Outcome::NotFound => {}
-            Outcome::MethodNotAllowed { allow } | Outcome::Options { allow } => {
-                methods.add_allowed(allow);
+        match self.router.route(method, path, params) {
+            Outcome::NotFound if is_resource && method == Method::OPTIONS => {
+                Outcome::Options { allow: &self.nothing }
             }
-            _ => return outcome,
-        }
-        for entry in self.ordered.iter().filter(|entry| entry.rule.has(path, host)) {
-            methods.add_all(&entry.rule.methods);
-        }
-        let allow = Cow::Owned(methods.allow());
-        match *method {
-            Method::OPTIONS => Outcome::Options { allow },
-            _ => Outcome::MethodNotAllowed { allow },
+            Outcome::NotFound if is_resource => {
+                Outcome::MethodNotAllowed { allow: &self.nothing }
+            }
+            outcome => outcome,
         }
     }
+}
+
+/// A path that begins with a slash in normal form, unless it has none.
+fn normal_form(path: &str) -> Option<Cow<'_, str>> {
+    if path::is_plain(path) {
+        return Some(Cow::Borrowed(path));
+    }
+    Some(path).filter(|path| path.starts_with('/')).and_then(path::normalise).map(Cow::Owned)
 }
 
 impl<T> From<Router<T>> for Table<T> {
@@ -330,16 +332,17 @@ mod tests {
         };
         let mut params = Params::new();
         let host = Some(host).filter(|host| *host != "-");
+        let allow = |router| table.allow(router, path, host).to_str().unwrap().to_owned();
         match table.route(&name.parse().unwrap(), path, || host, &mut params) {
             Outcome::BadPath => "400".to_owned(),
             Outcome::Found(route) => {
                 let params = params.iter(path).map(|(name, value)| format!(" {name}={value}"));
                 params.fold(format!("-> {route}"), |line, param| line + &param)
             }
-            Outcome::MethodNotAllowed { allow } => format!("405 {}", allow.to_str().unwrap()),
+            Outcome::MethodNotAllowed { allow: own } => format!("405 {}", allow(own)),
             Outcome::NotFound => "404".to_owned(),
             Outcome::NotImplemented => "501".to_owned(),
-            Outcome::Options { allow } => format!("options {}", allow.to_str().unwrap()),
+            Outcome::Options { allow: own } => format!("options {}", allow(own)),
             Outcome::ServerOptions { allow } => format!("server {}", allow.to_str().unwrap()),
         }
     }

@@ -380,14 +380,16 @@ fn begin(conn: &mut Conn, id: ConnId, http: &mut Http, length: BodyLength) {
         Outcome::BadPath => return answer_error(conn, http, Error::TargetInvalid, None),
         Outcome::NotImplemented => return answer_error(conn, http, Error::MethodUnknown, None),
         Outcome::MethodNotAllowed { allow } => {
-            let allow = allow.into_owned();
+            let allow = http.table.allow(allow, head.path(), head.authority());
             return answer_error(conn, http, Error::MethodNotAllowed, Some(allow));
         }
-        Outcome::Options { allow } | Outcome::ServerOptions { allow } => {
-            let allow = allow.into_owned();
-            let mut response =
-                Response::new(::http::StatusCode::NO_CONTENT).with(::http::header::ALLOW, allow);
-            return answer(conn, id, http, &mut response);
+        Outcome::Options { allow } => {
+            let allow = http.table.allow(allow, head.path(), head.authority());
+            return answer_options(conn, http, allow);
+        }
+        Outcome::ServerOptions { allow } => {
+            let allow = allow.clone();
+            return answer_options(conn, http, allow);
         }
     };
     match (&http.handlers[handler], length) {
@@ -580,6 +582,12 @@ fn answer_error(conn: &mut Conn, http: &mut Http, error: Error, allow: Option<He
     if let Some(allow) = allow {
         response = response.with(::http::header::ALLOW, allow);
     }
+    answer_whole(conn, http, &mut response);
+}
+
+/// Say which methods there are.
+fn answer_options(conn: &mut Conn, http: &mut Http, allow: HeaderValue) {
+    let mut response = Response::new(StatusCode::NO_CONTENT).with(::http::header::ALLOW, allow);
     answer_whole(conn, http, &mut response);
 }
 

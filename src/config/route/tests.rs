@@ -1,5 +1,6 @@
 //! Routes of a file, and what is wrong with them.
 
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::super::{Config, Faults, Machine, Sources};
@@ -401,4 +402,54 @@ fn nothing_to_serve_says_what_to_write() {
         .map(|(a, b)| (a.len(), b.to_owned()))
         .unwrap();
     assert_eq!(routes(&format!("[[route]]{route}")).len(), 1);
+}
+
+/// Values of every kind, right and wrong, for whatever key they come to stand at.
+const VALUES: [&str; 16] = [
+    "3",
+    "301",
+    "true",
+    "1.5",
+    "[]",
+    "{}",
+    "[3]",
+    "\"\"",
+    "\"/a/{x}/*\"",
+    "\"/{x}?{x}#*\"",
+    "\"https://a.example/{x}\"",
+    "[\"GET\", \"a.example\"]",
+    "{ status = 404, body = \"\\u00fc\", headers = { A = [\"b\"] } }",
+    "{ file = \"corewise.toml\", type = \"a/b\" }",
+    "{ file = \"\", headers = { A = 3, \"\" = \"\" } }",
+    "{ status = 99999999999999999999, x = 1979-05-27 }",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn routes_are_read_or_refused_at_a_place(
+        lines in proptest::collection::vec(
+            (0..KEYS.len() + LATER.len() + 2, 0..VALUES.len()), 0..8
+        ),
+    ) {
+        let later = LATER.iter().map(|(key, _)| *key);
+        let keys: Vec<_> = KEYS.into_iter().chain(later).chain(["odd", "\"\""]).collect();
+        let mut text = String::from("[[route]]\n");
+        for (index, (key, value)) in lines.iter().enumerate() {
+            // A key twice is a fault of another module.
+            if lines[..index].iter().any(|(before, _)| before == key) {
+                text += "[[route]]\n";
+            }
+            text += &format!("{} = {}\n", keys[*key], VALUES[*value]);
+        }
+        match resolve(&text) {
+            Ok(config) => prop_assert!(!config.routes.is_empty()),
+            Err(faults) => {
+                for fault in &faults.0 {
+                    prop_assert!(fault.origin.place().is_some() && !fault.help.is_empty(), "{fault}");
+                }
+            }
+        }
+    }
 }
