@@ -106,10 +106,8 @@ fn resolve_with(
 
 /// Whether what goes to standard error has colours.
 fn is_coloured() -> bool {
-    let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
-    let forced =
-        env::var_os("CLICOLOR_FORCE").is_some_and(|value| !value.is_empty() && value != "0");
-    forced || (io::stderr().is_terminal() && !set("NO_COLOR"))
+    let set = |name: &str| env::var(name).is_ok_and(|value| !value.is_empty() && value != "0");
+    !set("NO_COLOR") && (set("CLICOLOR_FORCE") || io::stderr().is_terminal())
 }
 
 /// Writes a line to standard error. Where nobody listens, the exit code alone has to say it.

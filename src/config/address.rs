@@ -32,10 +32,8 @@ pub(super) fn is_network(text: &str) -> bool {
 }
 
 fn parse_address(text: &str) -> Result<SocketAddr, BadValue> {
-    if let Some((scheme, needs)) = LATER_SCHEMES.iter().find(|(scheme, _)| text.starts_with(scheme))
-    {
-        let message =
-            format!("`{text}`: {scheme} addresses are not available in this version yet: {needs}");
+    if let Some((_, needs)) = LATER_SCHEMES.iter().find(|(scheme, _)| text.starts_with(scheme)) {
+        let message = format!("`{text}` is not available in this version yet: {needs}");
         return Err(BadValue { message, fix: EXAMPLE.into(), not_yet: true });
     }
     if let Ok(address) = text.parse() {

@@ -1,7 +1,7 @@
 //! Settings from the environment: our own variables, the aliases of another server, and what
 //! platforms set without asking.
 
-use super::fault::{Fault, Faults, Notice, UNKNOWN_KEY, UNKNOWN_TABLE};
+use super::fault::{BAD_VALUE, Fault, Faults, Notice, UNKNOWN_KEY, UNKNOWN_TABLE};
 use super::options::{self, Id, LATER_TABLES, OPTIONS, POOL_OPTIONS};
 use super::origin::Origin;
 use super::settings::{Settings, Sources, not_yet};
@@ -138,8 +138,13 @@ fn platform_port(settings: &mut Settings, port: &str, faults: &mut Faults) {
     if written.is_written() {
         let message = format!("PORT is not used: server.listen is set at {written}");
         settings.notice(Notice::note(origin(PORT), message));
+    } else if port.trim().parse::<u16>().is_ok() {
+        let address = format!("0.0.0.0:{}", port.trim());
+        settings.apply(None, Id::ServerListen, &address, origin(PORT), faults);
     } else {
-        settings.apply(None, Id::ServerListen, &format!("0.0.0.0:{port}"), origin(PORT), faults);
+        let message = format!("`{}` is not a port (0 to 65535)", port.escape_debug());
+        let fault = Fault::new(BAD_VALUE, Id::ServerListen.def().key(), origin(PORT), message);
+        faults.0.push(fault.with_help("set it to a number, or unset it"));
     }
 }
 

@@ -361,6 +361,16 @@ pub(super) const CPU_UNUSABLE: &str = "E0202";
 pub(super) const ADDRESS_TWICE: &str = "E0203";
 /// Two addresses of which one contains the other.
 pub(super) const ADDRESSES_OVERLAP: &str = "E0204";
+/// A CPU that two wishes claim.
+pub(super) const CPU_TWICE: &str = "E0210";
+/// `cores.use` leaves no CPU.
+pub(super) const USE_LEAVES_NOTHING: &str = "E0211";
+/// `cores.reserve` leaves no CPU.
+pub(super) const RESERVE_TAKES_ALL: &str = "E0212";
+/// CPUs are named, and nobody is to be pinned.
+pub(super) const PIN_CONTRADICTS: &str = "E0213";
+/// A cache or a node that this machine does not have.
+pub(super) const NO_SUCH_GROUP: &str = "E0214";
 /// Requests may take longer than a stop waits for them.
 pub(super) const REQUEST_ABOVE_GRACE: &str = "E0220";
 /// A job may wait longer than its request may take.

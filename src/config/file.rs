@@ -16,6 +16,7 @@ use super::fault::{
 use super::options::{self, Id, LATER_TABLES, OptionDef};
 use super::origin::{Origin, Source};
 use super::route::{self, RouteConfig};
+use super::settings::not_yet;
 use super::suggest::nearest;
 use super::value::{BadValue, Kind, Value, variable};
 use crate::limits::{CONFIG_BYTES_MAX, POOLS_MAX};
@@ -45,7 +46,7 @@ pub(super) struct Written {
 
 /// Reads a file; what is wrong in it is noted and left out.
 pub(super) fn read(path: &Path, faults: &mut Faults) -> Document {
-    let name = path.display().to_string();
+    let name = shown_path(path);
     match read_bytes(path) {
         Ok(bytes) => parse(name, bytes, faults),
         Err(error) => {
@@ -68,7 +69,7 @@ pub(super) fn drop_ins(file: &Path, faults: &mut Faults) -> Vec<PathBuf> {
         Err(error) => Err(error),
     };
     let mut paths = listed.unwrap_or_else(|error| {
-        let origin = whole(folder.display().to_string(), String::new(), 0..0);
+        let origin = whole(shown_path(&folder), String::new(), 0..0);
         let message = format!("cannot list the drop-ins: {error}");
         faults.0.push(Fault::new(UNREADABLE, "", origin, message).with_help("make it readable"));
         Vec::new()
@@ -87,11 +88,10 @@ pub(super) fn parse_value(kind: &Kind, text: &str) -> Result<Value, BadValue> {
     }
     let wrong = |message: String| BadValue { message, fix: kind.example(), not_yet: false };
     let value = DeValue::parse(text.trim()).map_err(|error| wrong(error.message().to_owned()))?;
-    match read_value(kind, value.get_ref()) {
-        Ok(value) => Ok(value),
-        Err(ValueFault::Bad(bad)) => Err(bad),
-        Err(ValueFault::Type(message)) => Err(wrong(message)),
-    }
+    read_value(kind, value.get_ref()).map_err(|unfit| match unfit.reason {
+        Reason::Bad(bad) => bad,
+        Reason::Type(message) => wrong(message),
+    })
 }
 
 fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
@@ -117,9 +117,16 @@ fn parse(name: String, bytes: Vec<u8>, faults: &mut Faults) -> Document {
     let source = Arc::new(Source { path: name, text });
     let mut walk = Walk { source: &source, faults, found: Document::default() };
     let (document, errors) = DeTable::parse_recoverable(&source.text);
+    let names = if errors.is_empty() { Vec::new() } else { all_names(document.get_ref()) };
     for error in errors {
         let span = error.span().unwrap_or(0..0);
-        walk.fault(SYNTAX, String::new(), span, error.message().to_owned(), String::new());
+        let first = (error.message() == DUPLICATE).then(|| walk.same_name(&names, &span)).flatten();
+        let fault =
+            walk.fault(SYNTAX, String::new(), span, error.message().to_owned(), String::new());
+        if let Some(first) = first {
+            *fault = fault.clone().with_second(first, "first written here");
+            fault.help = "keep one of them".to_owned();
+        }
     }
     walk.document(document.get_ref());
     let mut found = walk.found;
@@ -127,6 +134,17 @@ fn parse(name: String, bytes: Vec<u8>, faults: &mut Faults) -> Document {
     found.pools.sort_by_key(|(_, origin)| start(origin));
     faults.0[first..].sort_by_key(|fault| start(&fault.origin));
     found
+}
+
+/// The places of all names in a table and below it.
+fn all_names(table: &DeTable<'_>) -> Vec<Range<usize>> {
+    let below = |value: &DeValue<'_>| value.as_table().map(all_names).unwrap_or_default();
+    let names = table.iter().flat_map(|(name, value)| {
+        let mut names = below(value.get_ref());
+        names.push(name.span());
+        names
+    });
+    names.collect()
 }
 
 fn not_text(name: String, error: &std::string::FromUtf8Error) -> Fault {
@@ -205,6 +223,14 @@ impl Walk<'_> {
         }
     }
 
+    /// The nearest name before a place that is written as there.
+    fn same_name(&self, names: &[Range<usize>], span: &Range<usize>) -> Option<Origin> {
+        let text = |span: &Range<usize>| self.source.text.get(span.clone());
+        let before = names.iter().filter(|name| name.start < span.start);
+        let same = before.filter(|name| text(name) == text(span)).max_by_key(|name| name.start)?;
+        Some(self.origin(same.clone()))
+    }
+
     fn pools(&mut self, pools: &DeTable<'_>) {
         for (name, value) in pools {
             let (pool, span) = (name.get_ref().as_ref(), name.span());
@@ -280,11 +306,20 @@ impl Walk<'_> {
                 origin,
                 parts: self.parts(value.get_ref()),
             }),
-            Err(ValueFault::Bad(bad)) => self.faults.0.push(bad_value(def, key, bad, origin)),
-            Err(ValueFault::Type(message)) => {
-                let label = format!("expected {}", def.kind.noun());
-                self.fault(WRONG_TYPE, key, value.span(), message, def.kind.example()).label =
-                    label;
+            // The parser puts nothing where it found nothing, and has said so.
+            Err(_) if value.span().is_empty() => {}
+            Err(Unfit { span, reason }) => {
+                let span = span.unwrap_or_else(|| value.span());
+                match reason {
+                    Reason::Bad(bad) => {
+                        self.faults.0.push(bad_value(key, bad, self.origin(span)));
+                    }
+                    Reason::Type(message) => {
+                        let label = format!("expected {}", def.kind.noun());
+                        self.fault(WRONG_TYPE, key, span, message, def.kind.example()).label =
+                            label;
+                    }
+                }
             }
         }
     }
@@ -305,7 +340,7 @@ impl Walk<'_> {
         let message = format!("`{key}` is a table, not {}", article(value));
         let name = if key == "pool" { "pool.app" } else { key };
         let help = format!("write [{name}] and its keys below");
-        self.fault(WRONG_TYPE, key.to_owned(), span, message, help);
+        self.fault(WRONG_TYPE, String::new(), span, message, help);
     }
 
     fn unknown_table(&mut self, table: &str, span: Range<usize>) {
@@ -344,8 +379,7 @@ impl Walk<'_> {
     }
 
     fn not_yet(&mut self, key: String, needs: &str, span: Range<usize>) {
-        let message = format!("not available in this version yet: {needs}");
-        self.fault(NOT_YET, key, span, message, "remove it".into()).label = "later".to_owned();
+        self.faults.0.push(not_yet(key, needs, self.origin(span)));
     }
 
     /// Notes a fault at a place in the file.
@@ -378,10 +412,9 @@ impl Walk<'_> {
 }
 
 /// The fault of a value that cannot be read.
-pub(super) fn bad_value(def: &OptionDef, key: String, bad: BadValue, origin: Origin) -> Fault {
+pub(super) fn bad_value(key: String, bad: BadValue, origin: Origin) -> Fault {
     let code = if bad.not_yet { NOT_YET } else { BAD_VALUE };
-    let label =
-        if bad.not_yet { "later".to_owned() } else { format!("expected {}", def.kind.noun()) };
+    let label = if bad.not_yet { "later" } else { "" };
     Fault::new(code, key, origin, bad.message).with_label(label).with_help(bad.fix)
 }
 
@@ -398,30 +431,49 @@ pub(super) fn later_word(
     Some(Fault::new(NOT_YET, key, origin, message).with_label("later").with_help(help))
 }
 
-enum ValueFault {
+/// Why a value is not what an option takes.
+struct Unfit {
+    /// The entry that it is about, if the value is a list or a table.
+    span: Option<Range<usize>>,
+    reason: Reason,
+}
+
+enum Reason {
     Bad(BadValue),
     Type(String),
 }
 
-impl From<BadValue> for ValueFault {
+impl From<BadValue> for Unfit {
     fn from(bad: BadValue) -> Self {
-        Self::Bad(bad)
+        Self { span: None, reason: Reason::Bad(bad) }
     }
 }
 
-fn read_value(kind: &Kind, value: &DeValue<'_>) -> Result<Value, ValueFault> {
+impl Unfit {
+    fn of_type(message: impl Into<String>) -> Self {
+        Self { span: None, reason: Reason::Type(message.into()) }
+    }
+
+    fn at(self, span: Range<usize>) -> Self {
+        Self { span: Some(span), ..self }
+    }
+}
+
+fn read_value(kind: &Kind, value: &DeValue<'_>) -> Result<Value, Unfit> {
     match (kind, value) {
         (Kind::Auto(_), DeValue::String(text)) if text.eq_ignore_ascii_case("auto") => {
             Ok(Value::Auto)
         }
-        (Kind::Auto(inner), value) => read_value(inner, value).map_err(|fault| match fault {
-            ValueFault::Bad(bad) => ValueFault::Bad(BadValue { fix: kind.example(), ..bad }),
-            other @ ValueFault::Type(_) => other,
-        }),
+        (Kind::Auto(inner), value) => {
+            read_value(inner, value).map_err(|unfit| match unfit.reason {
+                Reason::Bad(bad) => BadValue { fix: kind.example(), ..bad }.into(),
+                Reason::Type(message) => Unfit::of_type(message),
+            })
+        }
         (Kind::Addresses, DeValue::Array(entries)) => read_addresses(kind, entries),
         (Kind::Texts { .. }, DeValue::Array(entries)) => read_texts(kind, entries),
         (Kind::Texts { .. }, DeValue::String(_)) => {
-            Err(ValueFault::Type("a list stands in brackets".into()))
+            Err(Unfit::of_type("a list stands in brackets"))
         }
         (Kind::Variables, DeValue::Table(entries)) => read_variables(kind, entries),
         (Kind::Bool, DeValue::Boolean(is)) => Ok(Value::Bool(*is)),
@@ -437,50 +489,53 @@ fn read_value(kind: &Kind, value: &DeValue<'_>) -> Result<Value, ValueFault> {
             DeValue::Integer(integer),
         ) => Ok(kind.parse(&plain_integer(integer)?)?),
         (Kind::CpuList | Kind::CpuSelect, DeValue::Integer(_)) => {
-            Err(ValueFault::Type("a list of CPUs stands in quotes".into()))
+            Err(Unfit::of_type("a list of CPUs stands in quotes"))
         }
         (Kind::Count { .. } | Kind::Fraction | Kind::Integer { .. }, DeValue::String(_)) => {
-            Err(ValueFault::Type("a number is written without quotes".into()))
+            Err(Unfit::of_type("a number is written without quotes"))
         }
         (Kind::Bool, DeValue::String(_)) => {
-            Err(ValueFault::Type("true and false are written without quotes".into()))
+            Err(Unfit::of_type("true and false are written without quotes"))
         }
-        (Kind::Variables, _) => Err(ValueFault::Type("a table stands in braces".into())),
+        (Kind::Variables, _) => Err(Unfit::of_type("a table stands in braces")),
         (_, DeValue::String(text)) => Ok(kind.parse(text)?),
         (_, value) => {
-            Err(ValueFault::Type(format!("{} is not what this setting takes", article(value))))
+            Err(Unfit::of_type(format!("{} is not what this setting takes", article(value))))
         }
     }
 }
 
-fn read_addresses(kind: &Kind, entries: &[Spanned<DeValue<'_>>]) -> Result<Value, ValueFault> {
+fn read_addresses(kind: &Kind, entries: &[Spanned<DeValue<'_>>]) -> Result<Value, Unfit> {
     let mut all = Vec::new();
     for entry in entries {
-        let text = entry_text(entry.get_ref())?;
-        if let Value::Addresses(addresses) = kind.parse(text)? {
+        let text = entry_text(entry)?;
+        let value = kind.parse(text).map_err(|bad| Unfit::from(bad).at(entry.span()))?;
+        if let Value::Addresses(addresses) = value {
             all.extend(addresses);
         }
     }
     if all.is_empty() {
-        return Err(ValueFault::Type("the list is empty".into()));
+        return Err(Unfit::of_type("the list is empty"));
     }
     Ok(Value::Addresses(all))
 }
 
-fn read_texts(kind: &Kind, entries: &[Spanned<DeValue<'_>>]) -> Result<Value, ValueFault> {
+fn read_texts(kind: &Kind, entries: &[Spanned<DeValue<'_>>]) -> Result<Value, Unfit> {
     let mut all = Vec::new();
     for entry in entries {
-        all.push(kind.text_entry(entry_text(entry.get_ref())?)?);
+        let text = kind.text_entry(entry_text(entry)?);
+        all.push(text.map_err(|bad| Unfit::from(bad).at(entry.span()))?);
     }
     Ok(Value::Texts(all))
 }
 
-fn entry_text<'a>(entry: &'a DeValue<'_>) -> Result<&'a str, ValueFault> {
-    let wrong = || ValueFault::Type(format!("{} in the list is not a string", article(entry)));
-    entry.as_str().ok_or_else(wrong)
+fn entry_text<'a>(entry: &'a Spanned<DeValue<'_>>) -> Result<&'a str, Unfit> {
+    let what = article(entry.get_ref());
+    let wrong = || Unfit::of_type(format!("{what} in the list is not a string"));
+    entry.get_ref().as_str().ok_or_else(|| wrong().at(entry.span()))
 }
 
-fn read_variables(kind: &Kind, entries: &DeTable<'_>) -> Result<Value, ValueFault> {
+fn read_variables(kind: &Kind, entries: &DeTable<'_>) -> Result<Value, Unfit> {
     let mut all = Vec::new();
     for (name, value) in entries {
         let text = match value.get_ref() {
@@ -488,21 +543,20 @@ fn read_variables(kind: &Kind, entries: &DeTable<'_>) -> Result<Value, ValueFaul
             DeValue::Integer(integer) => plain_integer(integer)?,
             other => {
                 let message = format!("{} is not the value of a variable", article(other));
-                return Err(ValueFault::Type(message));
+                return Err(Unfit::of_type(message).at(value.span()));
             }
         };
-        all.push(variable(name.get_ref(), &text, kind)?);
+        let variable = variable(name.get_ref(), &text, kind);
+        all.push(variable.map_err(|bad| Unfit::from(bad).at(name.span()))?);
     }
     all.sort();
     Ok(Value::Variables(all))
 }
 
 /// An integer as decimal digits: TOML also has hexadecimal and others.
-fn plain_integer(integer: &toml::de::DeInteger<'_>) -> Result<String, ValueFault> {
+fn plain_integer(integer: &toml::de::DeInteger<'_>) -> Result<String, Unfit> {
     let digits = i128::from_str_radix(integer.as_str(), integer.radix());
-    digits
-        .map(|number| number.to_string())
-        .map_err(|_| ValueFault::Type("the number is too large".into()))
+    digits.map(|number| number.to_string()).map_err(|_| Unfit::of_type("the number is too large"))
 }
 
 pub(super) fn article(value: &DeValue<'_>) -> &'static str {
@@ -520,6 +574,12 @@ pub(super) fn article(value: &DeValue<'_>) -> &'static str {
 /// The first part of a table's name: `pool` of `pool.NAME`.
 fn top(table: &'static str) -> &'static str {
     table.split('.').next().unwrap_or(table)
+}
+
+/// A path for messages.
+pub(super) fn shown_path(path: &Path) -> String {
+    let path = path.display().to_string();
+    if path.contains(char::is_control) { path.escape_debug().to_string() } else { path }
 }
 
 /// A name that somebody wrote, so that it cannot do anything to a terminal or fill it.
@@ -540,6 +600,8 @@ fn is_pool_name(name: &str) -> bool {
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
+/// How the parser calls a key that stands twice in a table.
+const DUPLICATE: &str = "duplicate key";
 const DROP_INS: &str = "corewise.d";
 const NAME_CHARS_MAX: usize = 60;
 const POOL_NAME_BYTES_MAX: usize = 32;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::cpus::cpu_list;
 use crate::sys::topology::Topology;
 use crate::sys::{affinity, cgroup, procfs, topology};
 
@@ -62,10 +63,22 @@ impl Machine {
         machine
     }
 
-    /// Without /sys the mask alone counts: the kernel keeps offline CPUs out of it by itself.
+    /// Settles what contradicts itself. The mask comes from the kernel and is inside of the
+    /// cpuset; without /sys it alone counts.
     fn complete(&mut self) {
-        if self.cpus.is_empty() {
+        if !self.mask.iter().any(|&cpu| self.cpu(cpu).is_some()) {
             self.cpus = self.mask.iter().copied().map(lone_cpu).collect();
+            self.offline.clear();
+        }
+        let online: Vec<usize> = self.cpus.iter().map(|cpu| cpu.number).collect();
+        let allowed = |cpu: &usize| self.mask.contains(cpu) && online.contains(cpu);
+        let foreign = |cpuset: &Cpuset| {
+            let excluded = |cpu: &&usize| allowed(cpu) && !cpuset.cpus.contains(cpu);
+            online.iter().any(|cpu| excluded(&cpu))
+        };
+        if let Some(cpuset) = self.cpuset.take_if(|cpuset| foreign(cpuset)) {
+            let cpus = cpu_list(&cpuset.cpus);
+            self.notes.push(format!("{} ({cpus}) is not what holds for this process", cpuset.path));
         }
     }
 
@@ -108,7 +121,7 @@ impl Machine {
 }
 
 /// Why a CPU cannot be used by this process.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Unusable {
     /// The cpuset of the control group excludes it. The mask then does so too.
     Cpuset,

@@ -7,6 +7,7 @@
 
 mod address;
 pub mod cpus;
+pub mod drawing;
 mod environment;
 pub mod fault;
 mod file;

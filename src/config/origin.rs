@@ -25,7 +25,7 @@ pub enum Origin {
 /// A file that was read.
 #[derive(Eq, PartialEq)]
 pub struct Source {
-    /// Its path, as it was named.
+    /// Its path, as it was named, without what could steer a terminal.
     pub path: String,
     /// What is in it; empty if it could not be read.
     pub text: String,
@@ -82,7 +82,8 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
-            Self::Environment(name) => write!(f, "env {name}"),
+            // Nothing that is shown may steer a terminal.
+            Self::Environment(name) => write!(f, "env {}", name.escape_debug()),
             Self::File { source, .. } => match self.place() {
                 Some(place) if !source.text.is_empty() => {
                     write!(f, "{}:{}", source.path, place.line)

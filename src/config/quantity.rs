@@ -29,8 +29,8 @@ impl fmt::Display for Span {
         for (name, factor) in TIME_UNITS.iter().rev() {
             let count = milliseconds / u128::from(*factor);
             let exact = milliseconds.is_multiple_of(u128::from(*factor));
-            // "60s" reads better than "1m", but nobody says "600s".
-            if exact && (count >= 2 || *factor <= 1000) && count > 0 {
+            // "60s" reads better than "1m".
+            if exact && count > 0 && (count > 1 || *name != "m") {
                 return write!(f, "{count}{name}");
             }
         }

@@ -25,7 +25,7 @@ use super::fault::{
     NOTHING_TO_SERVE, ROUTE_FILE, ROUTE_INCOMPLETE, ROUTE_LOOP, ROUTE_TARGETS, ROUTE_UNREACHABLE,
     TOO_MANY_ROUTES, UNKNOWN_KEY, WRONG_TYPE,
 };
-use super::file::{Walk, article, shown};
+use super::file::{Walk, article, shown, shown_path};
 use super::origin::{Origin, Source};
 use super::suggest::nearest;
 use crate::limits::{
@@ -436,7 +436,7 @@ impl<'t> Entry<'_, '_, 't> {
         match read_bytes(&path) {
             Ok(bytes) => Some(bytes.into()),
             Err(error) => {
-                let message = format!("cannot read `{}`: {error}", shown(&path.to_string_lossy()));
+                let message = format!("cannot read `{}`: {error}", shown_path(&path));
                 let help = "name a file, relative to the folder of this one".to_owned();
                 self.fault(ROUTE_FILE, "respond.file", place, message, help);
                 None

@@ -216,7 +216,7 @@ impl Settings {
 
     fn read(&mut self, path: &Path, faults: &mut Faults) -> Document {
         let mut document = file::read(path, faults);
-        self.files.push(path.display().to_string());
+        self.files.push(file::shown_path(path));
         for (name, origin) in document.pools.drain(..) {
             if self.pool(&name).is_none() {
                 let values = Values::defaults(&POOL_OPTIONS);
@@ -253,7 +253,7 @@ impl Settings {
         }
         let value = match file::parse_value(&def.kind, text) {
             Ok(value) => value,
-            Err(bad) => return faults.0.push(file::bad_value(def, key, bad, origin)),
+            Err(bad) => return faults.0.push(file::bad_value(key, bad, origin)),
         };
         if let Value::Choice(word) = value
             && let Some(fault) = file::later_word(def, key, word, origin.clone())
@@ -392,8 +392,9 @@ impl Values {
 
 /// The fault of a setting that has no effect yet.
 pub(super) fn not_yet(key: String, needs: &str, origin: Origin) -> Fault {
-    Fault::new(NOT_YET, key, origin, format!("not available in this version yet: {needs}"))
+    Fault::new(NOT_YET, key, origin, "not available in this version yet")
         .with_label("later")
+        .with_note(needs)
         .with_help("remove it")
 }
 

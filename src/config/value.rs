@@ -69,14 +69,18 @@ pub enum Kind {
     },
     /// Text of a certain form.
     Text {
-        /// What it is, with an example.
+        /// What it is, in a few words with their article.
+        noun: &'static str,
+        /// How it is written, with an example.
         form: &'static str,
         /// Whether a text has that form.
         accepts: fn(&str) -> bool,
     },
     /// A list of such texts, which may be empty.
     Texts {
-        /// What each of them is, with an example.
+        /// What each of them is, in a few words with their article.
+        noun: &'static str,
+        /// How each is written, with an example.
         form: &'static str,
         /// Whether a text has that form.
         accepts: fn(&str) -> bool,
@@ -246,8 +250,7 @@ impl Kind {
             Self::Percent { .. } => "a percentage",
             Self::Rate { .. } => "a rate",
             Self::Size { .. } => "a size",
-            Self::Text { .. } => "what this setting takes",
-            Self::Texts { .. } => "what this list takes",
+            Self::Text { noun, .. } | Self::Texts { noun, .. } => noun,
             Self::Time { .. } => "a span of time",
             Self::TimeRange { .. } => "a range of times",
             Self::Tries => "a number of times within a time",

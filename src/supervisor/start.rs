@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use super::process::run_apart;
 use super::screen::{Note, Screen, show};
 use super::{Engine, ProbeError, Roles};
-use crate::config::Config;
+use crate::config::{Config, Notice};
 use crate::exit::Exit;
 use crate::net::listener::{BindError, Group, Listener, open_group};
 use crate::sys::descriptors;
@@ -72,7 +72,7 @@ pub(super) fn prepare(mut config: Config, roles: &Roles<'_>) -> Result<Prepared,
     let signals = signals.map_err(|error| refused.system("signalfd", &error))?;
     let supervisor = PidFd::open(own_pid()).map_err(|error| refused.system("pidfd", &error))?;
     process::adopt_orphans().map_err(|error| refused.system("subreaper", &error))?;
-    let mut notes = Vec::new();
+    let mut notes: Vec<Note> = config.notices.iter().map(note_about_settings).collect();
     raise_limits(&mut config, &mut notes);
     let engine = probe(roles).map_err(|error| refused.engine(error))?;
     let backlog = cut_backlog(config.server.backlog, &mut notes);
@@ -207,6 +207,10 @@ fn holder(address: SocketAddr) -> String {
         Some(holder) => format!("the port is taken by pid {} ({})", holder.pid, holder.name),
         None => "the port is taken by a process of somebody else".into(),
     }
+}
+
+fn note_about_settings(notice: &Notice) -> Note {
+    Note { message: notice.sentence(), fix: notice.fault.help.clone() }
 }
 
 fn raise_limits(config: &mut Config, notes: &mut Vec<Note>) {

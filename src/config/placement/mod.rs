@@ -2,12 +2,26 @@
 //! gets its CPU, or the reason why it has none.
 //!
 //! Pure: no system call, no clock. What nobody asked for explicitly never fails; wishes that
-//! cannot all be met are clashes, each with its reason.
+//! cannot all be met are clashes, each with its reason. The steps: `claims` finds the CPUs that
+//! may be used and checks what is named explicitly, `budget` sizes, `room` takes the reserve
+//! away, `fill` splits what is left and gives every process its CPU.
+
+mod budget;
+mod claims;
+mod fill;
+mod room;
+#[cfg(test)]
+mod tests;
 
 use serde::Serialize;
 
+use self::budget::Budget;
+use self::room::Room;
 use super::cpus::{CpuSelect, CpuWish, Reserve};
 use super::machine::Machine;
+
+pub(super) use self::budget::Thousandths;
+pub(super) use self::room::FAST_PERCENT;
 
 /// Everything that somebody may wish, `[cores]` and the pools.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -149,6 +163,14 @@ pub struct Placement {
     pub notes: Vec<Note>,
 }
 
+impl Placement {
+    /// Where processes run that are not pinned, ascending: all usable CPUs but the reserve.
+    #[must_use]
+    pub fn floating_cpus(&self) -> Vec<usize> {
+        self.usable.iter().copied().filter(|cpu| !self.reserved.contains(cpu)).collect()
+    }
+}
+
 /// Where a shard runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub struct ShardPlace {
@@ -221,7 +243,7 @@ pub struct Clash {
     pub code: &'static str,
     /// Which wish.
     pub wish: Wish,
-    /// The CPU it is about, so that its place in a list can be shown.
+    /// The first CPU it is about, so that its place in a list can be shown.
     pub cpu: Option<usize>,
     /// What is wrong: lower case, no full stop.
     pub message: String,
@@ -240,8 +262,14 @@ pub struct Clash {
 /// # Errors
 /// All wishes that cannot be met.
 pub fn place(machine: &Machine, wishes: &Wishes) -> Result<Placement, Vec<Clash>> {
-    let _ = (machine, wishes);
-    Err(Vec::new())
+    let mut clashes = Vec::new();
+    let usable = claims::usable(machine, wishes, &mut clashes);
+    if clashes.is_empty() {
+        claims::check(machine, wishes, &usable, &mut clashes);
+    }
+    let budget = Budget::new(machine, wishes, usable.len());
+    let room = Room::new(machine, wishes, usable, &budget, &mut clashes);
+    if clashes.is_empty() { Ok(fill::fill(room, wishes, budget)) } else { Err(clashes) }
 }
 
 /// How many workers fit into the memory, given what all our processes use once the first worker
