@@ -230,9 +230,7 @@ impl<T> Table<T> {
             Outcome::NotFound if is_resource && method == Method::OPTIONS => {
                 Outcome::Options { allow: &self.nothing }
             }
-            Outcome::NotFound if is_resource => {
-                Outcome::MethodNotAllowed { allow: &self.nothing }
-            }
+            Outcome::NotFound if is_resource => Outcome::MethodNotAllowed { allow: &self.nothing },
             outcome => outcome,
         }
     }
