@@ -78,6 +78,14 @@ pub const UPLOAD_BYTES_HIGH: usize = 64 << 10;
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// Most pools of workers.
 pub const POOLS_MAX: usize = 64;
+/// Most routes of a file: a request may be compared with each of them.
+pub const ROUTES_MAX: usize = 1000;
+/// Most hosts, methods or values of a header field that one route names.
+pub const ROUTE_NAMES_MAX: usize = 64;
+/// Longest target of a redirect, as it is written.
+pub const ROUTE_TARGET_BYTES_MAX: usize = 2048;
+/// Largest file that a route answers with: it is held in memory.
+pub const ROUTE_FILE_BYTES_MAX: u64 = 1 << 20;
 
 const _: () = {
     assert!(COPY_BYTES_MAX <= OUTPUT_BYTES_HIGH);

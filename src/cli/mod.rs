@@ -27,7 +27,7 @@ use clap_complete::Shell;
 
 pub use self::init::Init;
 use self::output::{Paint, complain, write, write_json};
-use crate::config::{Config, Faults, Machine, Sources};
+use crate::config::{Config, Fault, Faults, Machine, Sources};
 use crate::exit::Exit;
 use crate::sys::host::Host;
 
@@ -102,7 +102,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
     let matches = command.try_get_matches_from(arguments).map_err(|error| print(&error))?;
     let (name, matches) = matches.subcommand().expect("clap demands a command");
     if let Some(text) = later::refusal(matches) {
-        return Err(refuse(&text));
+        return Err(refuse_usage(&text));
     }
     let question = match name {
         "check" => Question::Check(ask(matches)),
@@ -123,7 +123,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
 /// `run` and `demo`, which are told apart by what they serve.
 fn parse_serving(name: &str, matches: &ArgMatches) -> Result<Invocation, Exit> {
     if let Some(target) = matches.try_get_one::<String>(TARGET).ok().flatten() {
-        return Err(refuse(&later::refuse_target(target)));
+        return Err(refuse_usage(&later::refuse_target(target)));
     }
     let sources = flags::sources(matches);
     Ok(match name {
@@ -198,7 +198,7 @@ fn print(error: &clap::Error) -> Exit {
     }
 }
 
-fn refuse(text: &str) -> Exit {
+fn refuse_usage(text: &str) -> Exit {
     complain(text);
     Exit::Usage
 }
@@ -208,6 +208,12 @@ pub fn refuse_routes(errors: &[impl std::fmt::Display]) -> Exit {
     for error in errors {
         complain(&format!("error: {error}"));
     }
+    Exit::Config
+}
+
+/// Says what is wrong with settings that were resolved.
+pub fn refuse(fault: &Fault) -> Exit {
+    complain(&fault.render(Paint::of_errors() == Paint::On));
     Exit::Config
 }
 

@@ -387,3 +387,29 @@ pub(super) const NOT_FOR_THIS_KIND: &str = "E0225";
 pub(super) const ONCE_WITHOUT_CALL: &str = "E0226";
 /// A handler ends before the body that it reads may.
 pub(super) const BODY_ABOVE_HANDLER: &str = "E0227";
+/// No routes, neither of the file nor of an application.
+pub(super) const NOTHING_TO_SERVE: &str = "E0300";
+/// A route without a path, or one that does nothing.
+pub(super) const ROUTE_INCOMPLETE: &str = "E0301";
+/// A route that answers and redirects.
+pub(super) const ROUTE_TARGETS: &str = "E0302";
+/// A path that is not a pattern.
+pub(super) const BAD_PATTERN: &str = "E0303";
+/// A host that is not one.
+pub(super) const BAD_HOST: &str = "E0304";
+/// A method that is not one, or that no route can have.
+pub(super) const BAD_METHOD: &str = "E0305";
+/// A fixed answer that cannot be sent.
+pub(super) const BAD_ANSWER: &str = "E0306";
+/// A header field that cannot be sent, or is not for a route.
+pub(super) const BAD_FIELD: &str = "E0307";
+/// A redirect that leads nowhere, or has another status.
+pub(super) const BAD_REDIRECT: &str = "E0308";
+/// The file of an answer cannot be read or is too large.
+pub(super) const ROUTE_FILE: &str = "E0309";
+/// A route in front of which another one takes everything.
+pub(super) const ROUTE_UNREACHABLE: &str = "E0310";
+/// A redirect that leads back to itself.
+pub(super) const ROUTE_LOOP: &str = "E0311";
+/// More routes, or more entries of a list, than are useful.
+pub(super) const TOO_MANY_ROUTES: &str = "E0312";

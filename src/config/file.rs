@@ -15,6 +15,7 @@ use super::fault::{
 };
 use super::options::{self, Id, LATER_TABLES, OptionDef};
 use super::origin::{Origin, Source};
+use super::route::{self, RouteConfig};
 use super::settings::not_yet;
 use super::suggest::nearest;
 use super::value::{BadValue, Kind, Value, variable};
@@ -27,6 +28,8 @@ pub(super) struct Document {
     pub(super) values: Vec<Written>,
     /// Pools with the place of their name.
     pub(super) pools: Vec<(String, Origin)>,
+    /// Routes in their order.
+    pub(super) routes: Vec<RouteConfig>,
 }
 
 /// A value that a file sets.
@@ -199,6 +202,10 @@ impl Walk<'_> {
     fn document(&mut self, document: &DeTable<'_>) {
         for (name, value) in document {
             let (table, span) = (name.get_ref().as_ref(), name.span());
+            if table == "route" {
+                self.found.routes = route::read(self, span, value);
+                continue;
+            }
             let known = options::all().map(|def| top(def.table)).find(|known| *known == table);
             let later = LATER_TABLES.iter().find(|(later, _)| *later == table);
             match (known, value.get_ref()) {
@@ -339,7 +346,8 @@ impl Walk<'_> {
     fn unknown_table(&mut self, table: &str, span: Range<usize>) {
         // A key of some table that was written outside of any is a common slip.
         let home = options::all().find(|def| def.name == table);
-        let near = nearest(table, options::all().map(|def| top(def.table)));
+        let tables = options::all().map(|def| top(def.table)).chain(["route"]);
+        let near = nearest(table, tables);
         let message = format!("unknown table `{}`", shown(table));
         let patch = span.clone();
         let fault = self.fault(UNKNOWN_TABLE, String::new(), span, message, String::new());
@@ -392,7 +400,13 @@ impl Walk<'_> {
         self.faults.0.push_mut(fault.with_label(label).with_help(fix))
     }
 
-    fn origin(&self, span: Range<usize>) -> Origin {
+    /// The file that is read.
+    pub(super) fn source(&self) -> &Source {
+        self.source
+    }
+
+    /// A place in the file.
+    pub(super) fn origin(&self, span: Range<usize>) -> Origin {
         Origin::File { source: Arc::clone(self.source), span }
     }
 }
@@ -545,7 +559,7 @@ fn plain_integer(integer: &toml::de::DeInteger<'_>) -> Result<String, Unfit> {
     digits.map(|number| number.to_string()).map_err(|_| Unfit::of_type("the number is too large"))
 }
 
-fn article(value: &DeValue<'_>) -> &'static str {
+pub(super) fn article(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::Array(_) => "a list",
         DeValue::Boolean(_) => "a boolean",
@@ -569,7 +583,7 @@ pub(super) fn shown_path(path: &Path) -> String {
 }
 
 /// A name that somebody wrote, so that it cannot do anything to a terminal or fill it.
-fn shown(name: &str) -> String {
+pub(super) fn shown(name: &str) -> String {
     let mut shown: String = name.chars().take(NAME_CHARS_MAX).collect();
     if shown.len() < name.len() {
         shown += "...";

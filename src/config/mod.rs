@@ -20,6 +20,7 @@ pub mod placement;
 mod quantity;
 mod relations;
 pub mod resolved;
+pub mod route;
 pub mod settings;
 pub mod suggest;
 #[cfg(test)]
@@ -34,4 +35,5 @@ pub use resolved::{
     Config, EngineWish, Idle, LogConfig, LogFormat, LogLevel, ServerConfig, ShardConfig,
     ShardPlacement, ShutdownConfig,
 };
+pub use route::RouteConfig;
 pub use settings::{PoolSettings, Setting, Settings, Sources, Values};

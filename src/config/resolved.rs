@@ -8,6 +8,7 @@ use super::fault::{ADDRESS_TWICE, ADDRESSES_OVERLAP, Fault, Faults, Notice};
 use super::machine::Machine;
 use super::options::Id;
 use super::placement::{Placement, ShardPlace, Wishes, place};
+use super::route::RouteConfig;
 use super::settings::Settings;
 use super::{relations, wishes};
 use crate::limits::HttpLimits;
@@ -29,6 +30,8 @@ pub struct Config {
     pub shutdown: ShutdownConfig,
     /// What to log.
     pub log: LogConfig,
+    /// The routes of the file, in their order.
+    pub routes: Vec<RouteConfig>,
     /// CPUs that this process may use, for the start screen.
     pub usable_cpus: usize,
     /// The file that was read, for the start screen.
@@ -172,6 +175,7 @@ impl Config {
                 level: log_level(settings.values().choice(Id::LogLevel)),
                 format: log_format(settings.values().choice(Id::LogFormat)),
             },
+            routes: settings.routes().to_vec(),
             usable_cpus: usable.len(),
             file: settings.file().map(str::to_owned),
             notices,

@@ -14,6 +14,7 @@ use super::machine::Machine;
 use super::options::{Id, OPTIONS, OptionDef, POOL_OPTIONS};
 use super::origin::Origin;
 use super::resolved::Config;
+use super::route::RouteConfig;
 use super::value::Value;
 
 /// A value with its origin.
@@ -48,6 +49,8 @@ pub struct Values(Vec<Setting>);
 pub struct Settings {
     values: Values,
     pools: Vec<PoolSettings>,
+    /// In their order.
+    routes: Vec<RouteConfig>,
     files: Vec<String>,
     notices: Vec<Notice>,
 }
@@ -126,7 +129,13 @@ impl Settings {
     #[must_use]
     pub fn defaults() -> Self {
         let values = Values::defaults(&OPTIONS);
-        Self { values, pools: Vec::new(), files: Vec::new(), notices: Vec::new() }
+        Self {
+            values,
+            pools: Vec::new(),
+            routes: Vec::new(),
+            files: Vec::new(),
+            notices: Vec::new(),
+        }
     }
 
     /// One option of the server.
@@ -159,6 +168,12 @@ impl Settings {
         &self.files
     }
 
+    /// The routes of the file, in their order.
+    #[must_use]
+    pub fn routes(&self) -> &[RouteConfig] {
+        &self.routes
+    }
+
     /// What people should know although nothing is wrong.
     #[must_use]
     pub fn notices(&self) -> &[Notice] {
@@ -173,13 +188,17 @@ impl Settings {
         let (path, named) = sources.file_to_read();
         if named || path.exists() {
             let document = self.read(&path, faults);
+            self.routes = document.routes;
             for written in document.values {
                 self.set(written);
             }
         }
-        let mut before = Vec::new();
+        let (mut before, mut routes) = (Vec::new(), Vec::new());
         for path in file::drop_ins(&path, faults) {
-            for written in self.read(&path, faults).values {
+            let document = self.read(&path, faults);
+            faults.0.extend(routes_twice(&routes, &document.routes));
+            routes.extend(document.routes);
+            for written in document.values {
                 match before.iter().find(|before| is_same(before, &written)) {
                     Some(before) => faults.0.push(set_twice(before, &written)),
                     None => before.push(written),
@@ -188,6 +207,10 @@ impl Settings {
         }
         for written in before {
             self.set(written);
+        }
+        // A list replaces a list.
+        if !routes.is_empty() {
+            self.routes = routes;
         }
     }
 
@@ -390,6 +413,14 @@ fn set_twice(before: &Written, written: &Written) -> Fault {
         .with_label("set a second time here")
         .with_second(before.origin.clone(), "first set here")
         .with_help("keep one of them, or put the weaker one into the file")
+}
+
+fn routes_twice(before: &[RouteConfig], routes: &[RouteConfig]) -> Option<Fault> {
+    let (before, written) = (before.first()?, routes.first()?);
+    let fault = Fault::new(SET_TWICE, "route", written.origin.clone(), "set twice in drop-ins");
+    let fault = fault.with_label("set a second time here");
+    let fault = fault.with_second(before.origin.clone(), "first set here");
+    Some(fault.with_help("write all routes into one of them: their order counts"))
 }
 
 fn which_pool(def: &OptionDef, pools: usize, origin: Origin) -> Fault {

@@ -9,9 +9,16 @@
 //! escapes, dot segments or characters that a URI should have escaped is normalised first (module
 //! `path`). Two slashes in a row stay two slashes.
 //!
+//! In front of it may stand routes in the order of a file (module `ordered`), which a shard sees
+//! as one [`Table`] with the router.
+//!
 //! Knows nothing of handlers and connections: what a route leads to is a type parameter.
 
+mod host;
+mod location;
+mod ordered;
 mod path;
+mod pattern;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +28,11 @@ use std::rc::Rc;
 use ::http::{HeaderValue, Method};
 
 use crate::http::{Params, percent};
+
+pub use host::Host;
+pub use location::Location;
+pub use ordered::{Methods, Rule, Table};
+pub use pattern::Pattern;
 
 /// The routes of one application.
 pub struct Router<T> {
@@ -98,6 +110,19 @@ impl<T> Router<T> {
         &self.allow
     }
 
+    /// These methods are known too, and allowed on the server as a whole.
+    fn learn(&mut self, methods: &Methods) {
+        for method in methods.named() {
+            if !self.named.contains(&method) {
+                self.named.push(method);
+            }
+        }
+        let mut all = Methods::of([]);
+        all.add_allowed(&self.allow);
+        all.add_all(methods);
+        self.allow = all.allow();
+    }
+
     #[cold]
     fn route_normalised<'r>(
         &'r self,
@@ -113,12 +138,9 @@ impl<T> Router<T> {
         let node = &self.nodes[*found.value];
         params.begin(&node.names);
         for value in node.values(&found.params) {
-            match percent::decode_path_segment(value) {
-                Ok(text) if path::is_settled(&text) => params.push_decoded(&text),
-                _ => {
-                    params.clear();
-                    return Outcome::BadPath;
-                }
+            if !decode_into(params, value) {
+                params.clear();
+                return Outcome::BadPath;
             }
         }
         self.choose(node, method)
@@ -154,6 +176,17 @@ impl<T> Router<T> {
 
     fn implements(&self, method: &Method) -> bool {
         usual_index(method).is_some_and(|index| index < ANY_COUNT) || self.named.contains(method)
+    }
+}
+
+/// Push what a parameter stands for in a path in normal form; false if it does not decode.
+fn decode_into(params: &mut Params, value: &str) -> bool {
+    match percent::decode_path_segment(value) {
+        Ok(text) if path::is_settled(&text) => {
+            params.push_decoded(&text);
+            true
+        }
+        _ => false,
     }
 }
 

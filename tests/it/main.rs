@@ -2,7 +2,8 @@
 //!
 //! `harness` starts and watches servers, `conformance` asks what the RFCs demand, `supervisor`,
 //! `stop`, `stall` and `survive` break things on purpose, `transfer` moves what is large or slow,
-//! `features` looks at what the demo shows, `commands` asks the commands that only answer.
+//! `features` looks at what the demo shows, `routes` at what a file can answer, `commands` asks
+//! those that only answer.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
@@ -11,6 +12,7 @@ mod conformance;
 mod features;
 mod harness;
 mod regression;
+mod routes;
 mod stall;
 mod stop;
 mod supervisor;

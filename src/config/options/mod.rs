@@ -244,10 +244,8 @@ pub(super) fn all() -> impl Iterator<Item = &'static OptionDef> + Clone {
 }
 
 /// Tables of the file that later versions have, and what they need.
-pub(super) const LATER_TABLES: [(&str, &str); 2] = [
-    ("route", "routes of the file come with `corewise run`"),
-    ("tls", "encryption comes with a later release; until then a proxy in front can do it"),
-];
+pub(super) const LATER_TABLES: [(&str, &str); 1] =
+    [("tls", "encryption comes with a later release; until then a proxy in front can do it")];
 
 fn variable_of(key: &str) -> String {
     format!("COREWISE_{}", key.replace('.', "__").replace('-', "_")).to_ascii_uppercase()

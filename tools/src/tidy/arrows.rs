@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "config",
             "exit",
             "handler",
+            "http",
             "router",
             "shard",
             "supervisor",
@@ -22,6 +23,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("cli", &["config", "exit", "net::listener", "sys"]),
     ("config", &["exit", "sys"]),
+    // What a route of the file is made of; all of it data.
+    ("config::route", &["router"]),
     ("demo", &["app", "executor"]),
     ("executor", &["sys"]),
     ("exit", &[]),
