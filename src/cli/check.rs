@@ -7,16 +7,22 @@ use std::net::SocketAddr;
 use serde_json::json;
 
 use super::output::{Paint, Tone, complain, write, write_json};
-use super::{Ask, Probe, read_machine, resolve_for, values};
+use super::{Ask, Probe, read_machine, refuse, resolve, resolve_for, values};
 use crate::config::grants::{ADDRESS_TAKEN, Finding, Grants};
+use crate::config::route::nothing_to_serve;
 use crate::config::{Config, Notice, Settings};
 use crate::exit::Exit;
 use crate::net::listener::try_address;
 use crate::sys::host::Host;
 use crate::sys::procfs::{Holder, listener_holder};
 
-pub(super) fn run(ask: &Ask, probe: Probe<'_>) -> Exit {
-    let resolved = read_machine().and_then(|machine| resolve_for(&ask.sources, &machine));
+/// `serves` is true when the settings are to serve by themselves, without an application's routes.
+pub(super) fn run(ask: &Ask, serves: bool, probe: Probe<'_>) -> Exit {
+    let resolved = if serves {
+        resolve(&ask.sources).and_then(something_to_serve)
+    } else {
+        read_machine().and_then(|machine| resolve_for(&ask.sources, &machine))
+    };
     let mut config = match resolved {
         Ok(config) => config,
         Err(exit) => return exit,
@@ -46,15 +52,23 @@ pub(super) fn run(ask: &Ask, probe: Probe<'_>) -> Exit {
     write(&text, exit)
 }
 
+fn something_to_serve(config: Config) -> Result<Config, Exit> {
+    if config.routes.is_empty() {
+        return Err(refuse(&nothing_to_serve(config.file.as_deref())));
+    }
+    Ok(config)
+}
+
 /// What was read, in a line.
 fn conclusion(settings: &Settings, config: &Config) -> String {
     let files = match settings.files() {
         [] => "no configuration file".to_owned(),
         files => files.join(", "),
     };
-    let shards = config.shards.len();
-    let plural = if shards == 1 { "" } else { "s" };
-    format!("\nnothing is wrong: {files}; {shards} shard{plural}\n")
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    let (shards, routes) = (config.shards.len(), config.routes.len());
+    let (shard, route) = (plural(shards), plural(routes));
+    format!("\nnothing is wrong: {files}; {shards} shard{shard}, {routes} route{route}\n")
 }
 
 /// Everything that the system would refuse or cut.

@@ -204,7 +204,8 @@ fn locked_memory(host: &Host, config: &Config) -> Check {
                their user";
     let kib = wanted >> 10;
     let fix = format!(
-        "ulimit -Hl {kib}; in a unit file LimitMEMLOCK={kib}K; with docker --ulimit memlock={wanted}"
+        "ulimit -Hl {kib}; in a unit file LimitMEMLOCK={kib}K; with docker --ulimit \
+         memlock={wanted}"
     );
     Check { name: "locked memory", state, found, why, fix }
 }

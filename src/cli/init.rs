@@ -109,17 +109,19 @@ const HEAD: &str = "\
 # Each key is also a variable, COREWISE_<TABLE>__<KEY>, and most are a flag of `corewise run`.
 #
 ";
-const POOLS: &str = "Pools of worker processes, each with its own name, queue and limits. This version checks \
-                     and places them (corewise plan), and does not start them yet.";
+const POOLS: &str = "\
+Pools of worker processes, each with its own name, queue and limits. This version checks and \
+places them (corewise plan), and does not start them yet.";
 const ROUTES: &str = "\
-# Routes: the first that matches answers; hosts and methods are optional.
+# Routes: the first that fits path, host and method answers; hosts and methods are optional.
+# More about them: docs/routes.md.
 #[[route]]
 #path = \"/hello\"
 #respond = { status = 200, type = \"text/plain\", body = \"hello\\n\" }
 #
 #[[route]]
 #path = \"/old/*\"
-#redirect = \"/new\"
+#redirect = \"/new/*\"
 ";
 const COLUMNS: usize = 96;
 
@@ -192,8 +194,11 @@ mod tests {
     #[test]
     fn every_line_of_it_can_be_uncommented() {
         let text = file();
-        let keys = text.split("\n# Routes").next().unwrap();
-        let (settings, _) = read(&uncommented(keys));
+        let (keys, routes) = text.split_at(text.find("\n# Routes").unwrap());
+        let routes = routes.replace("\n#[", "\n[").replace("\n#path", "\npath");
+        let routes = routes.replace("\n#re", "\nre");
+        let (settings, config) = read(&format!("{}{routes}", uncommented(keys)));
+        assert_eq!(config.routes.len(), 2);
         let defaults = Settings::defaults();
         for def in OPTIONS.iter().filter(|def| def.later().is_none()) {
             let setting = settings.get(def.id);

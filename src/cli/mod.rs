@@ -46,7 +46,12 @@ pub enum Invocation {
 #[derive(Debug)]
 pub enum Question {
     /// What is wrong with the settings, and what do they come to.
-    Check(Ask),
+    Check {
+        /// The settings.
+        ask: Ask,
+        /// Whether they have to be enough to serve.
+        serves: bool,
+    },
     /// Completions for a shell.
     Completions(Shell),
     /// What is this machine.
@@ -105,7 +110,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
         return Err(refuse_usage(&text));
     }
     let question = match name {
-        "check" => Question::Check(ask(matches)),
+        "check" => Question::Check { ask: ask(matches), serves: false },
         "completions" => Question::Completions(*required(matches, SHELL)),
         "cores" => Question::Cores { json: is_json(matches) },
         "doctor" => Question::Doctor(ask(matches)),
@@ -128,7 +133,8 @@ fn parse_serving(name: &str, matches: &ArgMatches) -> Result<Invocation, Exit> {
     let sources = flags::sources(matches);
     Ok(match name {
         _ if matches.get_flag(ONLY_CHECK) => {
-            Invocation::Ask(Question::Check(Ask { sources, json: false }))
+            let ask = Ask { sources, json: false };
+            Invocation::Ask(Question::Check { ask, serves: name == "run" })
         }
         "demo" => Invocation::Demo(sources),
         _ => Invocation::Run(sources),
@@ -153,7 +159,7 @@ pub fn parse_application(arguments: impl IntoIterator<Item = OsString>) -> Resul
 #[must_use]
 pub fn answer(question: &Question, probe: Probe<'_>) -> Exit {
     match question {
-        Question::Check(ask) => check::run(ask, probe),
+        Question::Check { ask, serves } => check::run(ask, *serves, probe),
         Question::Completions(shell) => pages::write_completions(*shell),
         Question::Cores { json } => plan::run_cores(*json),
         Question::Doctor(ask) => examine(ask, probe),
@@ -403,7 +409,7 @@ mod tests {
         let arguments = ["corewise"].iter().chain(arguments).map(OsString::from);
         match parse(arguments) {
             Ok(Invocation::Demo(sources) | Invocation::Run(sources)) => sources.flags,
-            Ok(Invocation::Ask(Question::Check(ask))) => ask.sources.flags,
+            Ok(Invocation::Ask(Question::Check { ask, .. })) => ask.sources.flags,
             other => panic!("not a command with settings: {other:?}"),
         }
     }
@@ -458,7 +464,7 @@ mod tests {
     #[test]
     fn a_check_can_be_asked_of_what_serves() {
         let arguments = ["corewise", "run", "--check", "--shards", "1"].map(OsString::from);
-        let Ok(Invocation::Ask(Question::Check(ask))) = parse(arguments) else {
+        let Ok(Invocation::Ask(Question::Check { ask, serves: true })) = parse(arguments) else {
             panic!("--check is not understood");
         };
         assert_eq!(ask.sources.flags, [(Id::CoresShards, "1".to_owned())]);

@@ -60,14 +60,23 @@ impl Plan {
         let about = drawing::machine(&self.machine);
         let machine = about.lines().next().unwrap_or_default();
         format!(
-            "{}  {machine}\n\n{}\n{}\n{}\n{}\n{}",
+            "{}  {machine}\n\n{}\n{}\n{}\n{}{}\n{}",
             heading("machine"),
             heading("processes"),
             drawing::placement(&self.machine, &self.config.placement),
             drawing::sentences(&self.config.placement),
+            self.routes(paint),
             heading("settings"),
             values::render(&self.settings),
         )
+    }
+
+    fn routes(&self, paint: Paint) -> String {
+        if self.config.routes.is_empty() {
+            return String::new();
+        }
+        let lines = self.config.routes.iter().map(|route| format!("  {route}\n"));
+        format!("{}\n{}\n", paint.paint(Tone::Heading, "routes"), lines.collect::<String>())
     }
 
     fn to_json(&self) -> serde_json::Value {
@@ -76,6 +85,7 @@ impl Plan {
             "files": self.settings.files(),
             "machine": self.machine,
             "placement": self.config.placement,
+            "routes": self.config.routes.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "settings": values::to_json(&self.settings),
             "notices": self.config.notices.iter().map(Notice::sentence).collect::<Vec<_>>(),
             "findings": self.findings.iter().map(check::finding_to_json).collect::<Vec<_>>(),
@@ -87,6 +97,15 @@ impl Plan {
 mod tests {
     use super::*;
     use crate::config::Sources;
+
+    const FILE: &str = "\
+[pool.ml]
+workers = 1
+share = false
+[[route]]
+path = \"/hi\"
+respond = { body = \"hello\" }
+";
 
     fn plan(file: &str) -> Plan {
         let folder = tempfile::tempdir().unwrap();
@@ -102,7 +121,7 @@ mod tests {
 
     #[test]
     fn everybody_is_in_their_place() {
-        let text = plan("[pool.ml]\nworkers = 1\nshare = false\n").render(Paint::Off);
+        let text = plan(FILE).render(Paint::Off);
         let expected = "\
 machine  1 node, 1 L3 cache, 4 cores, 4 CPUs
 
@@ -117,6 +136,9 @@ processes
   shard/2 on CPU 2 (L3 0, node 0)
   ml/0 on CPU 3 (L3 0, node 0)
 
+routes
+  * /hi -> 200, 5 bytes
+
 settings
 [server]
 listen                  = [\"127.0.0.1:8000\"]   # default; restart
@@ -127,7 +149,7 @@ listen                  = [\"127.0.0.1:8000\"]   # default; restart
 
     #[test]
     fn programs_get_one_object() {
-        let plan = plan("[pool.ml]\nworkers = 1\nshare = false\n");
+        let plan = plan(FILE);
         let object = plan.to_json();
         assert_eq!(object["placement"]["shards"][2]["cpu"], 2);
         assert_eq!(object["placement"]["pools"][0]["workers"][0]["cpu"], 3);

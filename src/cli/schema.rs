@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::config::options::{Availability, OPTIONS, OptionDef, POOL_OPTIONS};
+use crate::config::route::LATER;
 use crate::config::value::Kind;
 
 /// The schema of corewise.toml, as text.
@@ -19,6 +20,12 @@ pub fn schema() -> String {
         "additionalProperties": pool,
     });
     properties.insert("pool".into(), pools);
+    let routes = json!({
+        "type": "array",
+        "description": "routes; the first that fits host, path and method answers",
+        "items": route(),
+    });
+    properties.insert("route".into(), routes);
     root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     root["title"] = json!("corewise.toml");
     format!("{root:#}\n")
@@ -40,6 +47,42 @@ fn object(table: &[OptionDef], path: impl Fn(&OptionDef) -> String) -> Value {
         }
     }
     root
+}
+
+/// A route; its keys have no line in the table of options.
+fn route() -> Value {
+    let texts = json!({ "type": "array", "items": { "type": "string" } });
+    let mut properties = json!({
+        "path": { "type": "string", "pattern": "^/" },
+        "hosts": texts,
+        "methods": texts,
+        "redirect": { "type": "string", "description": "where to; {name} and * as in the path" },
+        "status": { "enum": [301, 302, 303, 307, 308], "default": 302 },
+        "respond": {
+            "type": "object",
+            "additionalProperties": false,
+            "properties": {
+                "status": { "type": "integer", "minimum": 200, "maximum": 599, "default": 200 },
+                "type": { "type": "string", "description": "the Content-Type" },
+                "body": { "type": "string" },
+                "file": { "type": "string", "description": "relative to the configuration file" },
+                "headers": {
+                    "type": "object",
+                    "additionalProperties": { "type": ["string", "array"] },
+                },
+            },
+        },
+    });
+    for (name, needs) in LATER {
+        let description = format!("not available in this version: {needs}");
+        properties[name] = json!({ "description": description, "not": {} });
+    }
+    json!({
+        "type": "object",
+        "properties": properties,
+        "required": ["path"],
+        "additionalProperties": false,
+    })
 }
 
 fn empty() -> Value {
@@ -82,7 +125,8 @@ fn kind(kind: &Kind, def: &OptionDef) -> Value {
         Kind::Percent { .. } => text("^ *[0-9]+ *% *$"),
         Kind::Rate { .. } => text("^ *[0-9]+ *[A-Za-z]* */s *$"),
         Kind::Size { .. } => {
-            json!({ "type": ["integer", "string"], "minimum": 0, "pattern": "^ *[0-9]+ *[A-Za-z]* *$" })
+            let pattern = "^ *[0-9]+ *[A-Za-z]* *$";
+            json!({ "type": ["integer", "string"], "minimum": 0, "pattern": pattern })
         }
         Kind::Time { .. } => text("^ *(0|[0-9]+ *(ms|s|m|h)) *$"),
         Kind::TimeRange { .. } => text("^.+\\.\\..+$"),
@@ -106,6 +150,8 @@ fn available(words: &[&'static str], def: &OptionDef) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::route::{ANSWER_KEYS, KEYS};
+    use std::collections::BTreeSet;
 
     fn root() -> Value {
         serde_json::from_str(&schema()).unwrap()
@@ -126,6 +172,20 @@ mod tests {
             assert!(found["description"].as_str().unwrap().starts_with(def.short), "{}", def.key());
             assert_eq!(found["not"].is_object(), def.later().is_some(), "{}", def.key());
         }
+    }
+
+    #[test]
+    fn every_key_of_a_route_is_in_it() {
+        let root = root();
+        let route = &root["properties"]["route"]["items"]["properties"];
+        let keys = |object: &Value| -> BTreeSet<String> {
+            object.as_object().unwrap().keys().cloned().collect()
+        };
+        let later = LATER.iter().map(|(name, _)| *name);
+        let expected = KEYS.into_iter().chain(later).map(str::to_owned).collect();
+        assert_eq!(keys(route), expected);
+        let expected = ANSWER_KEYS.into_iter().map(str::to_owned).collect();
+        assert_eq!(keys(&route["respond"]["properties"]), expected);
     }
 
     #[test]

@@ -275,6 +275,126 @@ pub static CODES: &[Code] = &[
         remedy: "Give the handler more time than the body.",
     },
     Code {
+        code: "E0300",
+        title: "nothing to serve",
+        meaning: "`corewise run` serves the routes of the file, and there is none.",
+        example: Example::Situation("corewise run, without a [[route]] in the file"),
+        remedy: "Write a [[route]]; `corewise init --print` shows how one looks. `corewise demo` \
+                 serves without any.",
+    },
+    Code {
+        code: "E0301",
+        title: "an incomplete route",
+        meaning: "A route needs a path, which says what it takes, and something that becomes of \
+                  its requests.",
+        example: Example::File("[[route]]\npath = \"/hello\"\n"),
+        remedy: "Add what is missing: path, or one of respond and redirect.",
+    },
+    Code {
+        code: "E0302",
+        title: "two targets",
+        meaning: "A route answers or redirects, not both.",
+        example: Example::File(
+            "[[route]]\npath = \"/a\"\nredirect = \"/b\"\nrespond = { status = 200 }\n",
+        ),
+        remedy: "Remove one of the two, or make two routes of it.",
+    },
+    Code {
+        code: "E0303",
+        title: "a path that is no pattern",
+        meaning: "A pattern begins with a slash, has at most one parameter in a segment, and \
+                  ends where {*rest} or /* stands.",
+        example: Example::File("[[route]]\npath = \"hello\"\nrespond = { status = 200 }\n"),
+        remedy: "Write it like /exact, /below/*, /user/{id} or /files/{*rest}; docs/routes.md \
+                 has all of it.",
+    },
+    Code {
+        code: "E0304",
+        title: "a host that is none",
+        meaning: "A host is a name, a name below which everything is meant, or an address; \
+                  without scheme, port and path.",
+        example: Example::File(
+            "[[route]]\npath = \"/*\"\nhosts = [\"http://example.org\"]\n\
+             respond = { status = 200 }\n",
+        ),
+        remedy: "Write it like example.org, *.example.org or [::1].",
+    },
+    Code {
+        code: "E0305",
+        title: "a method that is none",
+        meaning: "A method is a single word in its usual case, GET rather than get; CONNECT and \
+                  TRACE are not for routes.",
+        example: Example::File(
+            "[[route]]\npath = \"/*\"\nmethods = [\"get\"]\nrespond = { status = 200 }\n",
+        ),
+        remedy: "Write the method as HTTP has it, in capitals.",
+    },
+    Code {
+        code: "E0306",
+        title: "an answer that cannot be sent",
+        meaning: "A fixed answer has a final status from 200 to 599, and a body or a file where \
+                  that status has one.",
+        example: Example::File("[[route]]\npath = \"/*\"\nrespond = { status = 100 }\n"),
+        remedy: "Correct what the message names.",
+    },
+    Code {
+        code: "E0307",
+        title: "a header field that cannot be sent",
+        meaning: "The name or the value breaks the rules for fields, or the field frames the \
+                  message, which the server does itself.",
+        example: Example::File(
+            "[[route]]\npath = \"/*\"\nrespond = { headers = { Content-Length = \"3\" } }\n",
+        ),
+        remedy: "Remove it, or write the value in one line of printable characters.",
+    },
+    Code {
+        code: "E0308",
+        title: "a redirect that leads nowhere",
+        meaning: "The target is no place for a browser, inserts what the path does not capture, \
+                  or the status is none of a redirect.",
+        example: Example::File("[[route]]\npath = \"/old\"\nredirect = \"/new/{id}\"\n"),
+        remedy: "Write a target like /new/{id} or https://example.org/*, with parameters of the \
+                 path, and status 301, 302, 303, 307 or 308.",
+    },
+    Code {
+        code: "E0309",
+        title: "a file that cannot be read",
+        meaning: "respond.file names a file that is not there, cannot be read, is no file, or is \
+                  too large to be held in memory.",
+        example: Example::File(
+            "[[route]]\npath = \"/\"\nrespond = { file = \"not-there.html\" }\n",
+        ),
+        remedy: "Name a file, relative to the folder of the configuration file, that the server \
+                 can read.",
+    },
+    Code {
+        code: "E0310",
+        title: "a route that is never reached",
+        meaning: "The first route that fits has a request, and one above this takes everything \
+                  that this one would.",
+        example: Example::File(
+            "[[route]]\npath = \"/*\"\nrespond = { status = 200 }\n[[route]]\npath = \"/a\"\n\
+             redirect = \"/b\"\n",
+        ),
+        remedy: "Write it above the other one, or remove it.",
+    },
+    Code {
+        code: "E0311",
+        title: "a redirect to itself",
+        meaning: "The target is a path that the same route takes again. Browsers would go round \
+                  until they give up.",
+        example: Example::File("[[route]]\npath = \"/a\"\nredirect = \"/a\"\n"),
+        remedy: "Lead to a path that another route takes, one above this one.",
+    },
+    Code {
+        code: "E0312",
+        title: "too many routes",
+        meaning: "A request is compared with one route after the other, so their number is \
+                  bounded, and so are the hosts and methods of each.",
+        example: Example::Situation("a generated file with thousands of [[route]] tables"),
+        remedy: "Join some of them by /* or a parameter in their paths.",
+    },
+    Code {
         code: "E0401",
         title: "the port is taken",
         meaning: "Another process listens on the address. corewise would be able to join it \

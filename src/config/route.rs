@@ -618,10 +618,12 @@ fn type_of(name: &str) -> &'static str {
     known.map_or("application/octet-stream", |(_, media_type)| media_type)
 }
 
-const KEYS: [&str; 6] = ["path", "hosts", "methods", "respond", "redirect", "status"];
-const ANSWER_KEYS: [&str; 5] = ["status", "type", "body", "file", "headers"];
+/// The keys of a route.
+pub const KEYS: [&str; 6] = ["path", "hosts", "methods", "respond", "redirect", "status"];
+/// The keys of its `respond`.
+pub const ANSWER_KEYS: [&str; 5] = ["status", "type", "body", "file", "headers"];
 /// Keys of later versions, and what they need.
-const LATER: [(&str, &str); 5] = [
+pub const LATER: [(&str, &str); 5] = [
     ("files", "static files come with a later release"),
     ("call", "handlers in workers come with the pools of a later release"),
     ("pool", "handlers in workers come with the pools of a later release"),

@@ -158,3 +158,48 @@ fn colours_can_be_demanded() {
     let colourful = Launch::bare(&["explain", "E0103"]).environment("CLICOLOR_FORCE", "1").run();
     assert!(colourful.stdout.contains('\u{1b}'), "{colourful:?}");
 }
+
+#[test]
+fn a_plan_is_quick() {
+    // Processor time, which another load of the machine changes little, as the shell counts it.
+    let script = "for i in 1 2 3 4 5; do \"$0\" plan > /dev/null || exit 1; done; times";
+    let output = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_corewise")])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let children = text.lines().nth(1).unwrap();
+    let seconds = |word: &str| {
+        let (minutes, seconds) = word.trim_end_matches('s').split_once('m').unwrap();
+        minutes.parse::<f64>().unwrap() * 60.0 + seconds.parse::<f64>().unwrap()
+    };
+    let used: f64 = children.split_whitespace().map(seconds).sum();
+    assert!(used < 5.0 * 0.050, "five plans took {used} s");
+}
+
+#[test]
+fn a_plan_and_the_cores_are_one_object_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[pool.ml]\nworkers = 1\n[[route]]\npath = \"/*\"\nrespond = { body = \"hi\" }\n";
+    let file = written(folder.path(), text);
+    let plan = json(&["plan", "--json", "--config", &file]);
+    for key in ["version", "files", "machine", "placement", "settings", "notices", "findings"] {
+        assert!(!plan[key].is_null(), "{key}: {plan}");
+    }
+    assert_eq!(plan["files"][0], file);
+    assert_eq!(plan["routes"].as_array().unwrap().len(), 1);
+    assert!(json(&["cores", "--json"])["machine"]["cpus"][0]["number"].is_u64());
+    let outcome = expect(&["plan", "--config", &file], 0, &["shard/0", "ml/0", "[pool.ml]"]);
+    assert!(outcome.stderr.contains("does not start"), "a pool is only planned: {outcome:?}");
+    expect(&["cores"], 0, &["usable"]);
+}
+
+#[test]
+fn only_routes_are_something_to_serve() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(folder.path(), "");
+    expect(&["run", "--check", "--config", &file], 78, &["error[E0300]"]);
+    expect(&["check", "--config", &file, "--bind", "127.0.0.1:0"], 0, &["0 routes"]);
+}
