@@ -353,6 +353,8 @@ pub(super) const NOT_YET: &str = "E0106";
 pub(super) const SET_TWICE: &str = "E0107";
 /// A setting of the only pool where there is none, or where there are several.
 pub(super) const WHICH_POOL: &str = "E0108";
+/// A file with so many faults that the rest of it was not looked at.
+pub(super) const TOO_MANY_FAULTS: &str = "E0109";
 /// More shards than CPUs.
 pub(super) const TOO_MANY_SHARDS: &str = "E0201";
 /// A CPU that cannot be used.

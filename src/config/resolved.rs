@@ -165,10 +165,20 @@ impl Config {
                 format: log_format(settings.values().choice(Id::LogFormat)),
             },
             usable_cpus: usable.len(),
-            file: settings.file().map(str::to_owned),
+            file: file_with_drop_ins(settings),
             notices,
         }
     }
+}
+
+/// "corewise.toml + 1 drop-in".
+fn file_with_drop_ins(settings: &Settings) -> Option<String> {
+    let (first, more) = settings.files().split_first()?;
+    Some(match more.len() {
+        0 => first.clone(),
+        1 => format!("{first} + 1 drop-in"),
+        count => format!("{first} + {count} drop-ins"),
+    })
 }
 
 fn http_limits(settings: &Settings) -> HttpLimits {
