@@ -387,5 +387,3 @@ pub(super) const THREADS_FOR_ASGI: &str = "E0224";
 pub(super) const NOT_FOR_THIS_KIND: &str = "E0225";
 /// Details of a call that is not made.
 pub(super) const ONCE_WITHOUT_CALL: &str = "E0226";
-/// A handler ends before the body that it reads may.
-pub(super) const BODY_ABOVE_HANDLER: &str = "E0227";

@@ -69,7 +69,10 @@ pub(super) fn drop_ins(file: &Path, faults: &mut Faults) -> Vec<PathBuf> {
     let mut paths = listed.unwrap_or_else(|error| {
         let origin = whole(shown_path(&folder), String::new(), 0..0);
         let message = format!("cannot list the drop-ins: {error}");
-        faults.0.push(Fault::new(UNREADABLE, "", origin, message).with_help("make it readable"));
+        faults.0.push(
+            Fault::new(UNREADABLE, "", origin, message)
+                .with_help("make it a folder that can be read, or remove it"),
+        );
         Vec::new()
     });
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
