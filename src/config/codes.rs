@@ -267,14 +267,6 @@ pub static CODES: &[Code] = &[
         remedy: "Write once.call = \"main:migrate\", or remove the details.",
     },
     Code {
-        code: "E0227",
-        title: "a handler ends before its body may",
-        meaning: "limits.body-timeout is above limits.handler-timeout: a handler that reads a \
-                  slow body is cancelled while the body is still within its time.",
-        example: Example::File("[limits]\nbody-timeout = \"2m\"\nhandler-timeout = \"60s\"\n"),
-        remedy: "Give the handler more time than the body.",
-    },
-    Code {
         code: "E0300",
         title: "nothing to serve",
         meaning: "`corewise run` serves the routes of the file, and there is none.",

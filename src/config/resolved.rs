@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::fault::{ADDRESS_TWICE, ADDRESSES_OVERLAP, Fault, Faults, Notice};
 use super::machine::Machine;
 use super::options::Id;
-use super::placement::{Placement, ShardPlace, Wishes, place};
+use super::placement::{Placement, Wishes, place};
 use super::route::RouteConfig;
 use super::settings::Settings;
 use super::{relations, wishes};
@@ -18,10 +18,10 @@ use crate::limits::HttpLimits;
 pub struct Config {
     /// Where to listen, and how the supervisor watches.
     pub server: ServerConfig,
+    /// Where every process runs.
+    pub placement: Placement,
     /// One entry per shard.
     pub shards: Vec<ShardPlacement>,
-    /// Where every process runs, shards and workers.
-    pub placement: Placement,
     /// What each shard does.
     pub shard: ShardConfig,
     /// What each connection may do.
@@ -145,7 +145,10 @@ impl Config {
     /// Checks the settings against each other and the machine. Faults are added to `faults`;
     /// when there are any, the result is not meant to be used.
     pub(super) fn resolve(settings: &Settings, machine: &Machine, faults: &mut Faults) -> Self {
-        let usable = machine.usable();
+        let placement = place_all(settings, machine, faults);
+        let shards = placement.shards.iter();
+        let shards =
+            shards.map(|shard| ShardPlacement { cpu: shard.cpu, dedicated: shard.dedicated });
         let mut notices = settings.notices().to_vec();
         check_addresses(settings, faults);
         relations::check(settings, faults, &mut notices);
@@ -160,8 +163,7 @@ impl Config {
                     _ => EngineWish::Auto,
                 },
             },
-            shards: placement.shards.iter().map(shard_placement).collect(),
-            placement,
+            shards: shards.collect(),
             shard: ShardConfig {
                 idle: idle(settings.values().choice(Id::CoresIdle)),
                 connections: settings.values().number(Id::LimitsConnections),
@@ -176,11 +178,22 @@ impl Config {
                 format: log_format(settings.values().choice(Id::LogFormat)),
             },
             routes: settings.routes().to_vec(),
-            usable_cpus: usable.len(),
-            file: settings.file().map(str::to_owned),
+            usable_cpus: placement.usable.len(),
+            placement,
+            file: file_with_drop_ins(settings),
             notices,
         }
     }
+}
+
+/// "corewise.toml + 1 drop-in".
+fn file_with_drop_ins(settings: &Settings) -> Option<String> {
+    let (first, more) = settings.files().split_first()?;
+    Some(match more.len() {
+        0 => first.clone(),
+        1 => format!("{first} + 1 drop-in"),
+        count => format!("{first} + {count} drop-ins"),
+    })
 }
 
 fn http_limits(settings: &Settings) -> HttpLimits {
@@ -202,12 +215,8 @@ fn http_limits(settings: &Settings) -> HttpLimits {
 fn place_all(settings: &Settings, machine: &Machine, faults: &mut Faults) -> Placement {
     place(machine, &wishes::wishes(settings)).unwrap_or_else(|clashes| {
         faults.0.extend(clashes.into_iter().map(|clash| wishes::fault(settings, clash)));
-        place(machine, &Wishes::default()).expect("who wishes nothing can always be placed")
+        place(machine, &Wishes::default()).expect("a placement without wishes never fails")
     })
-}
-
-fn shard_placement(place: &ShardPlace) -> ShardPlacement {
-    ShardPlacement { cpu: place.cpu, dedicated: place.dedicated }
 }
 
 fn check_addresses(settings: &Settings, faults: &mut Faults) {
