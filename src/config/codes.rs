@@ -136,6 +136,15 @@ pub static CODES: &[Code] = &[
                  cores.shards.",
     },
     Code {
+        code: "E0109",
+        title: "too many faults",
+        meaning: "The file has so many faults that it is most likely something else altogether, \
+                  so the rest of it was not looked at.",
+        example: Example::Situation("corewise check --config /bin/sh"),
+        remedy: "Name the right file. If it is the right one, correct what is shown and check \
+                 again.",
+    },
+    Code {
         code: "E0201",
         title: "more shards than CPUs",
         meaning: "Each shard has a CPU of its own; two on one CPU would only take turns.",

@@ -152,7 +152,6 @@ impl Config {
         let mut notices = settings.notices().to_vec();
         check_addresses(settings, faults);
         relations::check(settings, faults, &mut notices);
-        let placement = place_all(settings, machine, faults);
         Self {
             server: ServerConfig {
                 listen: settings.values().addresses(Id::ServerListen).to_vec(),
