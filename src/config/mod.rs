@@ -21,8 +21,8 @@ pub mod value;
 
 pub use fault::{Fault, Faults};
 pub use machine::Machine;
+pub use placement::Placement;
 pub use resolved::{
-    Config, Idle, LogConfig, LogFormat, LogLevel, ServerConfig, ShardConfig, ShardPlacement,
-    ShutdownConfig,
+    Config, Idle, LogConfig, LogFormat, LogLevel, ServerConfig, ShardConfig, ShutdownConfig,
 };
 pub use settings::{Origin, Settings, Sources};

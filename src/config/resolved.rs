@@ -4,12 +4,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::cpus::{CpuWish, cpu_list};
-use super::fault::{
-    ADDRESS_TWICE, ADDRESSES_OVERLAP, CPU_UNUSABLE, Fault, Faults, TOO_MANY_SHARDS,
-};
-use super::machine::{Machine, Unusable};
+use super::fault::{ADDRESS_TWICE, ADDRESSES_OVERLAP, Fault, Faults};
+use super::machine::Machine;
 use super::options::Id;
+use super::placement::{Clash, Placement, Wishes, place};
 use super::settings::Settings;
 use crate::limits::HttpLimits;
 
@@ -18,8 +16,8 @@ use crate::limits::HttpLimits;
 pub struct Config {
     /// Where to listen, and how the supervisor watches.
     pub server: ServerConfig,
-    /// One entry per shard.
-    pub shards: Vec<ShardPlacement>,
+    /// Where every process runs.
+    pub placement: Placement,
     /// What each shard does.
     pub shard: ShardConfig,
     /// What each connection may do.
@@ -28,8 +26,6 @@ pub struct Config {
     pub shutdown: ShutdownConfig,
     /// What to log.
     pub log: LogConfig,
-    /// CPUs that this process may use, for the start screen.
-    pub usable_cpus: usize,
     /// The file that was read, for the start screen.
     pub file: Option<String>,
 }
@@ -43,15 +39,6 @@ pub struct ServerConfig {
     pub backlog: u32,
     /// Longest turn of a shard.
     pub shard_stall: Duration,
-}
-
-/// Where one shard runs.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct ShardPlacement {
-    /// The CPU it is pinned to; `None` leaves it to the kernel.
-    pub cpu: Option<usize>,
-    /// True when no other process of ours uses that CPU, so that watching it idle hurts nobody.
-    pub dedicated: bool,
 }
 
 /// What is the same for every shard.
@@ -122,7 +109,6 @@ impl Config {
     /// Checks the settings against each other and the machine. Faults are added to `faults`;
     /// when there are any, the result is not meant to be used.
     pub(super) fn resolve(settings: &Settings, machine: &Machine, faults: &mut Faults) -> Self {
-        let usable = machine.usable();
         check_addresses(settings, faults);
         Self {
             server: ServerConfig {
@@ -130,7 +116,7 @@ impl Config {
                 backlog: settings.number(Id::ServerBacklog),
                 shard_stall: settings.time(Id::ServerShardStall),
             },
-            shards: place_shards(settings, machine, &usable, faults),
+            placement: place_all(settings, machine, faults),
             shard: ShardConfig {
                 idle: idle(settings.choice(Id::CoresIdle)),
                 connections: settings.number(Id::LimitsConnections),
@@ -144,7 +130,6 @@ impl Config {
                 level: log_level(settings.choice(Id::LogLevel)),
                 format: log_format(settings.choice(Id::LogFormat)),
             },
-            usable_cpus: usable.len(),
             file: settings.file().map(str::to_owned),
         }
     }
@@ -166,51 +151,18 @@ fn http_limits(settings: &Settings) -> HttpLimits {
     }
 }
 
-fn place_shards(
-    settings: &Settings,
-    machine: &Machine,
-    usable: &[usize],
-    faults: &mut Faults,
-) -> Vec<ShardPlacement> {
-    let cpus = match settings.cpus(Id::CoresShards) {
-        CpuWish::Auto => usable.to_vec(),
-        CpuWish::Count(count) => {
-            if *count > usable.len() {
-                faults.0.push(too_many(settings, *count, usable));
-            }
-            usable.iter().copied().take(*count).collect()
-        }
-        CpuWish::List(cpus) => {
-            let unusable = cpus.iter().filter_map(|&cpu| Some((cpu, machine.why_unusable(cpu)?)));
-            for (cpu, reason) in unusable {
-                let reason = match reason {
-                    Unusable::Missing | Unusable::Offline => "it is not online",
-                    Unusable::Cpuset | Unusable::Mask => {
-                        "the affinity mask of this process excludes it"
-                    }
-                };
-                let message = format!("CPU {cpu} cannot be used: {reason}");
-                let fix = format!("CPUs that can be used: {}", cpu_list(usable));
-                faults.0.push(shards_fault(settings, CPU_UNUSABLE, message, fix));
-            }
-            cpus.clone()
-        }
-    };
-    cpus.into_iter().map(|cpu| ShardPlacement { cpu: Some(cpu), dedicated: true }).collect()
+fn place_all(settings: &Settings, machine: &Machine, faults: &mut Faults) -> Placement {
+    let wishes = Wishes { shards: settings.cpus(Id::CoresShards).clone(), ..Wishes::default() };
+    place(machine, &wishes).unwrap_or_else(|clashes| {
+        faults.0.extend(clashes.into_iter().map(|clash| clash_fault(settings, clash)));
+        place(machine, &Wishes::default()).expect("a placement without wishes never fails")
+    })
 }
 
-fn too_many(settings: &Settings, count: usize, usable: &[usize]) -> Fault {
-    let message = format!(
-        "{count} shards do not fit on {} usable {}: each shard has a CPU of its own",
-        usable.len(),
-        if usable.len() == 1 { "CPU" } else { "CPUs" },
-    );
-    let fix = format!("write \"auto\" or at most {}; usable: {}", usable.len(), cpu_list(usable));
-    shards_fault(settings, TOO_MANY_SHARDS, message, fix)
-}
-
-fn shards_fault(settings: &Settings, code: &'static str, message: String, fix: String) -> Fault {
+/// Every wish that can clash by now is about the shards.
+fn clash_fault(settings: &Settings, clash: Clash) -> Fault {
     let origin = settings.get(Id::CoresShards).origin.clone();
+    let Clash { code, message, fix, .. } = clash;
     Fault { code, key: Id::CoresShards.def().key(), origin, message, fix }
 }
 

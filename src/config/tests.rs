@@ -45,12 +45,12 @@ fn nothing_written_is_a_configuration() {
     let config = resolve("").unwrap();
     assert_eq!(config.server.listen, ["127.0.0.1:8000".parse().unwrap()]);
     assert_eq!(config.server.backlog, 4096);
-    let cpus: Vec<_> = config.shards.iter().map(|shard| shard.cpu).collect();
+    let cpus: Vec<_> = config.placement.shards.iter().map(|shard| shard.cpu).collect();
     assert_eq!(cpus, [Some(0), Some(1), Some(3)], "online and allowed");
     assert_eq!((config.shard.idle, config.shard.connections), (Idle::Adaptive, 65_536));
     assert_eq!((config.log.level, config.log.format), (LogLevel::Info, LogFormat::Auto));
     assert_eq!(config.shutdown.grace, Duration::from_secs(30));
-    assert_eq!(config.usable_cpus, 3);
+    assert_eq!(config.placement.usable, [0, 1, 3]);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn every_option_reaches_the_configuration() {
 fn toml_has_its_own_numbers() {
     let config = resolve("[limits]\nheaders = 0x40\nbody = 1_000\n[cores]\nshards = 2\n").unwrap();
     assert_eq!((config.http.headers, config.http.body_bytes), (64, 1000));
-    assert_eq!(config.shards.len(), 2);
+    assert_eq!(config.placement.shards.len(), 2);
     resolve("version = 1\n[server]\nlisten = \"127.0.0.1:0\"\n").unwrap();
 }
 
@@ -165,14 +165,14 @@ fn a_cpu_that_cannot_be_used_says_why() {
         "[cores]\nshards = \"1-2\"",
         "E0202",
         "2:10",
-        "CPU 2 cannot be used: the affinity mask",
+        "CPU 2 cannot be used: outside of the affinity mask",
         "0-1,3",
     );
     check_fault(
         "[cores]\nshards = \"0,9\"",
         "E0202",
         "2:10",
-        "CPU 9 cannot be used: it is not online",
+        "CPU 9 cannot be used: not in this machine",
         "0-1,3",
     );
 }
