@@ -122,6 +122,8 @@ impl Prepared {
         if self.logger.form() == Form::Pretty {
             return show(&screen.render());
         }
+        let pinned: Option<Vec<usize>> = cpus.iter().copied().collect();
+        let pinned = pinned.map(|cpus| cpu_list(&cpus));
         tracing::info!(
             version = screen.version,
             engine = screen.engine,
@@ -130,6 +132,7 @@ impl Prepared {
             listen = ?self.addresses,
             backlog = self.backlog,
             shards = cpus.len(),
+            cpus = pinned.as_deref(),
             "starting"
         );
         for note in &self.notes {
