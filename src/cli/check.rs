@@ -66,7 +66,7 @@ fn conclusion(settings: &Settings, config: &Config) -> String {
         files => files.join(", "),
     };
     let plural = |count: usize| if count == 1 { "" } else { "s" };
-    let (shards, routes) = (config.shards.len(), config.routes.len());
+    let (shards, routes) = (config.placement.shards.len(), config.routes.len());
     let (shard, route) = (plural(shards), plural(routes));
     format!("\nnothing is wrong: {files}; {shards} shard{shard}, {routes} route{route}\n")
 }

@@ -142,7 +142,7 @@ fn settings(faults: usize) -> Check {
 }
 
 fn cpu_time(machine: &Machine, config: &Config) -> Check {
-    let usable = config.usable_cpus;
+    let usable = config.placement.usable.len();
     let (state, found) = match &machine.quota {
         None => (State::Ok, format!("no quota, {usable} usable")),
         Some(quota) => {
@@ -187,7 +187,7 @@ fn release(text: &str) -> Option<(u32, u32)> {
 }
 
 fn locked_memory(host: &Host, config: &Config) -> Check {
-    let shards = config.shards.len();
+    let shards = config.placement.shards.len();
     let wanted = LOCKED_BYTES_PER_SHARD * shards as u64;
     let (state, found) = match host.ceilings.locked_memory {
         None => (State::Ok, "unlimited".to_owned()),

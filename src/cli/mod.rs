@@ -254,7 +254,7 @@ fn read_machine() -> Result<Machine, Exit> {
 fn about_machine() -> Vec<String> {
     let Ok(machine) = Machine::read() else { return Vec::new() };
     let config = Config::of_defaults(&machine);
-    vec![sentence_about(config.usable_cpus, config.shards.len())]
+    vec![sentence_about(config.placement.usable.len(), config.placement.shards.len())]
 }
 
 fn sentence_about(cpus: usize, shards: usize) -> String {

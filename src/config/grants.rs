@@ -69,7 +69,7 @@ impl Grants {
     }
 
     fn fit_memory(&self, config: &Config) -> Option<Finding> {
-        let wanted = LOCKED_BYTES_PER_SHARD * config.shards.len() as u64;
+        let wanted = LOCKED_BYTES_PER_SHARD * config.placement.shards.len() as u64;
         let locked = self.locked_memory.filter(|&locked| locked < wanted)?;
         let message = format!("lockable memory is {} KiB, too little for the shards", locked >> 10);
         let fix =

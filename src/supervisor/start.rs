@@ -8,15 +8,16 @@ use super::process::run_apart;
 use super::screen::{Note, Screen, show};
 use super::{Engine, ProbeError, Roles};
 use crate::config::Config;
+use crate::config::cpus::cpu_list;
 use crate::config::grants::{Finding, Grants};
 use crate::exit::Exit;
 use crate::net::listener::{BindError, Group, Listener, open_group};
-use crate::sys::descriptors;
 use crate::sys::memory::{self, Limit};
 use crate::sys::process::{self, Ended, PidFd, own_pid};
 use crate::sys::procfs::listener_holder;
 use crate::sys::signal::{Signal, SignalFd, ignore, set_default};
 use crate::sys::title::{Title, set_short_name};
+use crate::sys::{affinity, descriptors};
 use crate::telemetry::log::{Form, Identity, Logger};
 
 /// Everything that the loop needs, checked and open.
@@ -72,7 +73,8 @@ pub(super) fn prepare(mut config: Config, roles: &Roles<'_>) -> Result<Prepared,
     let signals = signals.map_err(|error| refused.system("signalfd", &error))?;
     let supervisor = PidFd::open(own_pid()).map_err(|error| refused.system("pidfd", &error))?;
     process::adopt_orphans().map_err(|error| refused.system("subreaper", &error))?;
-    let notes = notes(&mut config);
+    let mut notes = notes(&mut config);
+    settle(&config, &mut notes);
     let engine = probe_apart(roles.probe).map_err(|error| refused.engine(error))?;
     let listeners = open_listeners(&config).map_err(|error| refused.bind(&error))?;
     let addresses = listeners[0].iter().map(Listener::address).collect();
@@ -98,7 +100,8 @@ pub(super) fn prepare(mut config: Config, roles: &Roles<'_>) -> Result<Prepared,
 impl Prepared {
     /// Shows the start screen, or the same as a line of the log.
     pub(super) fn show(&self) {
-        let cpus: Vec<Option<usize>> = self.config.shards.iter().map(|shard| shard.cpu).collect();
+        let cpus: Vec<Option<usize>> =
+            self.config.placement.shards.iter().map(|shard| shard.cpu).collect();
         let kernel = memory::kernel_release();
         let screen = Screen {
             version: env!("CARGO_PKG_VERSION"),
@@ -109,12 +112,14 @@ impl Prepared {
             addresses: &self.addresses,
             backlog: self.config.server.backlog,
             cpus: &cpus,
-            usable_cpus: self.config.usable_cpus,
+            usable_cpus: self.config.placement.usable.len(),
             notes: &self.notes,
         };
         if self.logger.form() == Form::Pretty {
             return show(&screen.render());
         }
+        let pinned: Option<Vec<usize>> = cpus.iter().copied().collect();
+        let pinned = pinned.map(|cpus| cpu_list(&cpus));
         tracing::info!(
             version = screen.version,
             engine = screen.engine,
@@ -123,6 +128,7 @@ impl Prepared {
             listen = ?self.addresses,
             backlog = screen.backlog,
             shards = cpus.len(),
+            cpus = pinned.as_deref(),
             "starting"
         );
         for note in &self.notes {
@@ -193,8 +199,22 @@ fn notes(config: &mut Config) -> Vec<Note> {
     let settings =
         settings.map(|notice| Note { message: notice.sentence(), fix: notice.fault.help.clone() });
     let placed = config.placement.notes.iter();
-    let placed = placed.map(|note| Note { message: note.message.clone(), fix: note.fix.clone() });
+    let placed = placed.map(Note::from);
     settings.chain(placed).chain(cut).collect()
+}
+
+/// Goes to the CPUs of the supervisor.
+fn settle(config: &Config, notes: &mut Vec<Note>) {
+    let cpus = config.placement.supervisor_cpus();
+    if cpus.is_empty() {
+        return;
+    }
+    if let Err(error) = affinity::confine_to(cpus) {
+        notes.push(Note {
+            message: format!("the supervisor stays where it is: CPUs {}: {error}", cpu_list(cpus)),
+            fix: "see whether a sandbox forbids sched_setaffinity".into(),
+        });
+    }
 }
 
 /// Raises the limits of this process as far as they go and says what holds then.
@@ -211,8 +231,10 @@ fn raise_limits() -> Grants {
 /// Opens for each shard one listener per address.
 fn open_listeners(config: &Config) -> Result<Vec<Vec<Listener>>, BindError> {
     let backlog = config.server.backlog;
-    let count = u16::try_from(config.shards.len()).expect("a CPU list has at most 1024 CPUs");
-    let mut shards: Vec<Vec<Listener>> = config.shards.iter().map(|_| Vec::new()).collect();
+    let count =
+        u16::try_from(config.placement.shards.len()).expect("a CPU list has at most 1024 CPUs");
+    let mut shards: Vec<Vec<Listener>> =
+        config.placement.shards.iter().map(|_| Vec::new()).collect();
     for &address in &config.server.listen {
         let has_v4 = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port();
         let only_v6 = config.server.listen.iter().any(has_v4);
