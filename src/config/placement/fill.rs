@@ -228,12 +228,12 @@ impl<'a> Plan<'a> {
     }
 
     /// Each core goes to the pool that has the fewest workers so far.
-    fn share_out_cores(&mut self, pools: &[usize], slots: &mut Vec<Vec<usize>>, room: usize) {
+    fn share_out_cores(&mut self, pools: &[usize], slots: &mut [Vec<usize>], room: usize) {
         let threads: usize = slots.iter().map(Vec::len).sum();
         let groups: Vec<Vec<usize>> = if slots.len() < pools.len() || room < threads {
             slots.iter().flatten().map(|&cpu| vec![cpu]).collect()
         } else {
-            slots.clone()
+            slots.to_vec()
         };
         let mut given: BTreeSet<usize> = BTreeSet::new();
         for group in groups {

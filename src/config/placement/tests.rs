@@ -295,7 +295,12 @@ proptest! {
             1 => some_list().prop_map(Reserve::List),
         ],
         cores in proptest::option::of(some_list()),
-        select in prop_oneof![3 => Just("auto"), 1 => Just("0-19"), 1 => Just("l3:0"), 1 => Just("!3")],
+        select in prop_oneof![
+            3 => Just("auto"),
+            1 => Just("0-19"),
+            1 => Just("l3:0"),
+            1 => Just("!3"),
+        ],
     ) {
         let machine = made_up(&shape);
         let mut wishes = Wishes { shards: shards.clone(), reserve, ..wishes };

@@ -44,7 +44,10 @@ fn said(case: &Case<'_>) -> String {
     }
     let (settings, mut faults) = Settings::gather(&sources);
     let config = Config::resolve(&settings, &machine(), &mut faults);
-    let mut said: Vec<String> = config.notices.iter().map(|notice| notice.render(false)).collect();
+    // What is said about every pool is not said again in every case.
+    let is_special = |notice: &&Notice| notice.fault.label.is_empty();
+    let notices = config.notices.iter().filter(is_special);
+    let mut said: Vec<String> = notices.map(|notice| notice.render(false)).collect();
     said.extend((!faults.0.is_empty()).then(|| faults.render(false)));
     let said = said.join("\n\n").replace(&format!("{}/", folder.path().display()), "");
     // Nobody wants blanks at the end of a line in a file that is edited.

@@ -298,7 +298,11 @@ fn what_no_terminal_should_see_is_not_shown() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        cases: 64,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn any_text_resolves_or_has_faults_with_places(text in ".*", value in any::<String>()) {
