@@ -73,8 +73,8 @@ fn unknown(settings: &Settings, name: &str, table: &str, rest: &str) -> Fault {
     let of_pools =
         of_pools.flat_map(|pool| POOL_OPTIONS.iter().map(|def| def.variable_in(&pool.name)));
     let known: Vec<String> = of_server.chain(of_pools).collect();
-    let help = match nearest(name, known.iter().map(String::as_str)) {
-        Some(near) => format!("a setting with a similar name exists: {near}"),
+    let help = match nearest(own(name), known.iter().map(|name| own(name))) {
+        Some(near) => format!("a setting with a similar name exists: {OURS}{near}"),
         None => "unset it".to_owned(),
     };
     Fault::new(UNKNOWN_KEY, "", origin(name), format!("unknown setting `{name}`")).with_help(help)
@@ -82,11 +82,11 @@ fn unknown(settings: &Settings, name: &str, table: &str, rest: &str) -> Fault {
 
 /// A variable of ours without a table that is nearly one that is read.
 fn misspelt(settings: &mut Settings, name: &str) {
-    let known = SHORT.iter().map(|(name, _)| *name).chain([CONFIG]);
-    match nearest(name, known) {
-        Some(near) if near != name => {
+    let known = SHORT.iter().map(|(name, _)| own(name)).chain([own(CONFIG)]);
+    match nearest(own(name), known) {
+        Some(near) if near != own(name) => {
             let notice = Notice::note(origin(name), format!("{name} is not read"));
-            settings.notice(notice.with_help(format!("{near} is, if it is what was meant")));
+            settings.notice(notice.with_help(format!("{OURS}{near} is, if it is what was meant")));
         }
         _ => {}
     }
@@ -164,6 +164,11 @@ fn platform_workers(settings: &mut Settings, workers: &str, faults: &mut Faults)
 /// A variable that is set and not empty: many tools write `PORT=` for none.
 fn filled<'a>(sources: &'a Sources, name: &str) -> Option<&'a str> {
     sources.variable(name).filter(|text| !text.trim().is_empty())
+}
+
+/// What is left of a name behind what all of ours begin with.
+fn own(name: &str) -> &str {
+    name.strip_prefix(OURS).unwrap_or(name)
 }
 
 fn origin(name: &str) -> Origin {

@@ -353,6 +353,8 @@ pub(super) const NOT_YET: &str = "E0106";
 pub(super) const SET_TWICE: &str = "E0107";
 /// A setting of the only pool where there is none, or where there are several.
 pub(super) const WHICH_POOL: &str = "E0108";
+/// A file with so many faults that the rest of it was not looked at.
+pub(super) const TOO_MANY_FAULTS: &str = "E0109";
 /// More shards than CPUs.
 pub(super) const TOO_MANY_SHARDS: &str = "E0201";
 /// A CPU that cannot be used.
@@ -385,8 +387,6 @@ pub(super) const THREADS_FOR_ASGI: &str = "E0224";
 pub(super) const NOT_FOR_THIS_KIND: &str = "E0225";
 /// Details of a call that is not made.
 pub(super) const ONCE_WITHOUT_CALL: &str = "E0226";
-/// A handler ends before the body that it reads may.
-pub(super) const BODY_ABOVE_HANDLER: &str = "E0227";
 /// No routes, neither of the file nor of an application.
 pub(super) const NOTHING_TO_SERVE: &str = "E0300";
 /// A route without a path, or one that does nothing.

@@ -11,7 +11,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{
-    BAD_VALUE, Fault, Faults, NOT_YET, SYNTAX, UNKNOWN_KEY, UNKNOWN_TABLE, UNREADABLE, WRONG_TYPE,
+    BAD_VALUE, Fault, Faults, NOT_YET, SYNTAX, TOO_MANY_FAULTS, UNKNOWN_KEY, UNKNOWN_TABLE,
+    UNREADABLE, WRONG_TYPE,
 };
 use super::options::{self, Id, LATER_TABLES, OptionDef};
 use super::origin::{Origin, Source};
@@ -71,7 +72,10 @@ pub(super) fn drop_ins(file: &Path, faults: &mut Faults) -> Vec<PathBuf> {
     let mut paths = listed.unwrap_or_else(|error| {
         let origin = whole(shown_path(&folder), String::new(), 0..0);
         let message = format!("cannot list the drop-ins: {error}");
-        faults.0.push(Fault::new(UNREADABLE, "", origin, message).with_help("make it readable"));
+        faults.0.push(
+            Fault::new(UNREADABLE, "", origin, message)
+                .with_help("make it a folder that can be read, or remove it"),
+        );
         Vec::new()
     });
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
@@ -115,10 +119,10 @@ fn parse(name: String, bytes: Vec<u8>, faults: &mut Faults) -> Document {
         }
     };
     let source = Arc::new(Source { path: name, text });
-    let mut walk = Walk { source: &source, faults, found: Document::default() };
+    let mut walk = Walk { source: &source, faults, first, found: Document::default() };
     let (document, errors) = DeTable::parse_recoverable(&source.text);
     let names = if errors.is_empty() { Vec::new() } else { all_names(document.get_ref()) };
-    for error in errors {
+    for error in errors.into_iter().take(FAULTS_MAX) {
         let span = error.span().unwrap_or(0..0);
         let first = (error.message() == DUPLICATE).then(|| walk.same_name(&names, &span)).flatten();
         let fault =
@@ -129,6 +133,17 @@ fn parse(name: String, bytes: Vec<u8>, faults: &mut Faults) -> Document {
         }
     }
     walk.document(document.get_ref());
+    if walk.is_full() {
+        let message = format!("{FAULTS_MAX} faults in one file; the rest of it was not looked at");
+        let fix = "name another file if this is not a configuration".to_owned();
+        walk.fault(
+            TOO_MANY_FAULTS,
+            String::new(),
+            source.text.len()..source.text.len(),
+            message,
+            fix,
+        );
+    }
     let mut found = walk.found;
     found.values.sort_by_key(|written| start(&written.origin));
     found.pools.sort_by_key(|(_, origin)| start(origin));
@@ -168,6 +183,8 @@ fn start(origin: &Origin) -> usize {
 pub(super) struct Walk<'a> {
     source: &'a Arc<Source>,
     faults: &'a mut Faults,
+    /// How many there were before this file.
+    first: usize,
     found: Document,
 }
 
@@ -199,8 +216,16 @@ impl Home<'_> {
 }
 
 impl Walk<'_> {
+    /// True when there are so many faults that more of them help nobody.
+    fn is_full(&self) -> bool {
+        self.faults.0.len() - self.first >= FAULTS_MAX
+    }
+
     fn document(&mut self, document: &DeTable<'_>) {
         for (name, value) in document {
+            if self.is_full() {
+                return;
+            }
             let (table, span) = (name.get_ref().as_ref(), name.span());
             if table == "route" {
                 self.found.routes = route::read(self, span, value);
@@ -233,6 +258,9 @@ impl Walk<'_> {
 
     fn pools(&mut self, pools: &DeTable<'_>) {
         for (name, value) in pools {
+            if self.is_full() {
+                return;
+            }
             let (pool, span) = (name.get_ref().as_ref(), name.span());
             let DeValue::Table(entries) = value.get_ref() else {
                 let message = format!("`{}` stands in [pool], but a pool has a name", shown(pool));
@@ -262,6 +290,9 @@ impl Walk<'_> {
 
     fn section(&mut self, home: Home<'_>, entries: &DeTable<'_>) {
         for (name, value) in entries {
+            if self.is_full() {
+                return;
+            }
             let (written, span) = (name.get_ref().as_ref(), name.span());
             let group = format!("{written}.");
             let mut below = home.options().filter(|(left, _)| left.starts_with(&group)).peekable();
@@ -603,5 +634,7 @@ fn is_pool_name(name: &str) -> bool {
 /// How the parser calls a key that stands twice in a table.
 const DUPLICATE: &str = "duplicate key";
 const DROP_INS: &str = "corewise.d";
+/// So many faults of a file are noted.
+const FAULTS_MAX: usize = 1000;
 const NAME_CHARS_MAX: usize = 60;
 const POOL_NAME_BYTES_MAX: usize = 32;

@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use super::fault::{
-    BODY_ABOVE_HANDLER, CONCURRENCY_ABOVE_SLOTS, Fault, Faults, MAX_BELOW_WORKERS,
-    NOT_FOR_THIS_KIND, Notice, ONCE_WITHOUT_CALL, REQUEST_ABOVE_GRACE, THREADS_FOR_ASGI,
-    WAIT_ABOVE_REQUEST,
+    CONCURRENCY_ABOVE_SLOTS, Fault, Faults, MAX_BELOW_WORKERS, NOT_FOR_THIS_KIND, Notice,
+    ONCE_WITHOUT_CALL, REQUEST_ABOVE_GRACE, THREADS_FOR_ASGI, WAIT_ABOVE_REQUEST,
 };
 use super::options::Id;
 use super::quantity::Span;
@@ -16,7 +15,6 @@ use super::settings::{PoolSettings, Setting, Settings};
 pub(super) fn check(settings: &Settings, faults: &mut Faults, notices: &mut Vec<Notice>) {
     let mut found = Found { faults, notices };
     found.keep_alive(settings);
-    found.body_and_handler(settings);
     for pool in settings.pools() {
         found.request_and_grace(settings, pool);
         found.wait_and_request(pool);
@@ -56,22 +54,6 @@ impl Found<'_> {
                 .with_note("who sends a request just when the other side closes has lost it")
                 .with_help("write \"75s\", unless clients connect without one");
         self.notices.push(Notice::warning(fault));
-    }
-
-    fn body_and_handler(&mut self, settings: &Settings) {
-        let (body, handler) = (Id::LimitsBodyTimeout, Id::LimitsHandlerTimeout);
-        let [body_time, handler_time] = [body, handler].map(|id| settings.values().time(id));
-        if body_time > handler_time {
-            let message = format!(
-                "a body may be slow for {}, but its handler is cancelled after {}",
-                Span(body_time),
-                Span(handler_time)
-            );
-            let help = "give the handler more time than the body";
-            let fault = clash(BODY_ABOVE_HANDLER, &server(settings, body), message)
-                .with_second_of(&server(settings, handler), "the handler ends here");
-            self.add(fault.with_help(help), &[settings.get(body), settings.get(handler)]);
-        }
     }
 
     fn request_and_grace(&mut self, settings: &Settings, pool: &PoolSettings) {

@@ -4,15 +4,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::cpus::{CpuWish, cpu_list};
-use super::fault::{
-    ADDRESS_TWICE, ADDRESSES_OVERLAP, CPU_UNUSABLE, Fault, Faults, Notice, TOO_MANY_SHARDS,
-};
-use super::machine::{Machine, Unusable};
+use super::fault::{ADDRESS_TWICE, ADDRESSES_OVERLAP, Fault, Faults, Notice};
+use super::machine::Machine;
 use super::options::Id;
-use super::relations;
+use super::placement::{Placement, Wishes, place};
 use super::route::RouteConfig;
 use super::settings::Settings;
+use super::{relations, wishes};
 use crate::limits::HttpLimits;
 
 /// Everything, resolved.
@@ -20,6 +18,8 @@ use crate::limits::HttpLimits;
 pub struct Config {
     /// Where to listen, and how the supervisor watches.
     pub server: ServerConfig,
+    /// Where every process runs.
+    pub placement: Placement,
     /// One entry per shard.
     pub shards: Vec<ShardPlacement>,
     /// What each shard does.
@@ -139,7 +139,10 @@ impl Config {
     /// Checks the settings against each other and the machine. Faults are added to `faults`;
     /// when there are any, the result is not meant to be used.
     pub(super) fn resolve(settings: &Settings, machine: &Machine, faults: &mut Faults) -> Self {
-        let usable = machine.usable();
+        let placement = place_all(settings, machine, faults);
+        let shards = placement.shards.iter();
+        let shards =
+            shards.map(|shard| ShardPlacement { cpu: shard.cpu, dedicated: shard.dedicated });
         let mut notices = settings.notices().to_vec();
         check_addresses(settings, faults);
         relations::check(settings, faults, &mut notices);
@@ -153,7 +156,7 @@ impl Config {
                     _ => EngineWish::Auto,
                 },
             },
-            shards: place_shards(settings, machine, &usable, faults),
+            shards: shards.collect(),
             shard: ShardConfig {
                 idle: idle(settings.values().choice(Id::CoresIdle)),
                 connections: settings.values().number(Id::LimitsConnections),
@@ -168,11 +171,22 @@ impl Config {
                 format: log_format(settings.values().choice(Id::LogFormat)),
             },
             routes: settings.routes().to_vec(),
-            usable_cpus: usable.len(),
-            file: settings.file().map(str::to_owned),
+            usable_cpus: placement.usable.len(),
+            placement,
+            file: file_with_drop_ins(settings),
             notices,
         }
     }
+}
+
+/// "corewise.toml + 1 drop-in".
+fn file_with_drop_ins(settings: &Settings) -> Option<String> {
+    let (first, more) = settings.files().split_first()?;
+    Some(match more.len() {
+        0 => first.clone(),
+        1 => format!("{first} + 1 drop-in"),
+        count => format!("{first} + {count} drop-ins"),
+    })
 }
 
 fn http_limits(settings: &Settings) -> HttpLimits {
@@ -191,52 +205,11 @@ fn http_limits(settings: &Settings) -> HttpLimits {
     }
 }
 
-fn place_shards(
-    settings: &Settings,
-    machine: &Machine,
-    usable: &[usize],
-    faults: &mut Faults,
-) -> Vec<ShardPlacement> {
-    let cpus = match settings.values().cpus(Id::CoresShards) {
-        CpuWish::Auto => usable.to_vec(),
-        CpuWish::Count(count) => {
-            if *count > usable.len() {
-                faults.0.push(too_many(settings, *count, usable));
-            }
-            usable.iter().copied().take(*count).collect()
-        }
-        CpuWish::List(cpus) => {
-            let unusable = cpus.iter().filter_map(|&cpu| Some((cpu, machine.why_unusable(cpu)?)));
-            for (cpu, reason) in unusable {
-                let reason = match reason {
-                    Unusable::Missing | Unusable::Offline => "it is not online",
-                    Unusable::Cpuset | Unusable::Mask => {
-                        "the affinity mask of this process excludes it"
-                    }
-                };
-                let message = format!("CPU {cpu} cannot be used: {reason}");
-                let fix = format!("CPUs that can be used: {}", cpu_list(usable));
-                faults.0.push(shards_fault(settings, CPU_UNUSABLE, message, fix));
-            }
-            cpus.clone()
-        }
-    };
-    cpus.into_iter().map(|cpu| ShardPlacement { cpu: Some(cpu), dedicated: true }).collect()
-}
-
-fn too_many(settings: &Settings, count: usize, usable: &[usize]) -> Fault {
-    let message = format!(
-        "{count} shards do not fit on {} usable {}: each shard has a CPU of its own",
-        usable.len(),
-        if usable.len() == 1 { "CPU" } else { "CPUs" },
-    );
-    let fix = format!("write \"auto\" or at most {}; usable: {}", usable.len(), cpu_list(usable));
-    shards_fault(settings, TOO_MANY_SHARDS, message, fix)
-}
-
-fn shards_fault(settings: &Settings, code: &'static str, message: String, fix: String) -> Fault {
-    let origin = settings.get(Id::CoresShards).origin.clone();
-    Fault::new(code, Id::CoresShards.def().key(), origin, message).with_help(fix)
+fn place_all(settings: &Settings, machine: &Machine, faults: &mut Faults) -> Placement {
+    place(machine, &wishes::wishes(settings)).unwrap_or_else(|clashes| {
+        faults.0.extend(clashes.into_iter().map(|clash| wishes::fault(settings, clash)));
+        place(machine, &Wishes::default()).expect("a placement without wishes never fails")
+    })
 }
 
 fn check_addresses(settings: &Settings, faults: &mut Faults) {

@@ -181,8 +181,8 @@ pub static OPTIONS: [OptionDef; 46] = [
         kind: Kind::Cpus,
         default: "auto",
         short: "how many shards, or the CPUs they run on",
-        long: "\"auto\" gives every core that is not reserved and not needed by a pool; a number takes \
-               so many of them; a list like \"1-4\" names the CPUs.",
+        long: "\"auto\" gives every core that is not reserved and not needed by a pool; a number \
+               takes so many of them; a list like \"1-4\" names the CPUs.",
         cost: "one process of about 10 MiB each",
         change: Change::Restart,
         ..PLAIN

@@ -17,8 +17,9 @@ struct Case<'a> {
 }
 
 fn cases(text: &str) -> Vec<Case<'_>> {
-    let cases = text.split("=== ").skip(1).map(|case| {
-        let mut parts = case.split("--- ").map(|part| part.split_once('\n').unwrap_or((part, "")));
+    let cases = text.split("\n=== ").skip(1).map(|case| {
+        let mut parts =
+            case.split("\n--- ").map(|part| part.split_once('\n').unwrap_or((part, "")));
         let (title, _) = parts.next().unwrap();
         Case { title, parts: parts.collect() }
     });
@@ -66,13 +67,13 @@ fn wrong_settings_are_explained() {
     let cases = cases(&text);
     assert!(cases.len() >= 40);
     if env::var("COREWISE_GOLDEN").is_ok_and(|wish| wish == "update") {
-        let mut updated = text[..text.find("=== ").unwrap()].to_owned();
+        let mut updated = text[..text.find("\n=== ").unwrap()].to_owned();
         for case in &cases {
-            updated += &format!("=== {}\n", case.title);
+            updated += &format!("\n=== {}\n", case.title);
             for (part, text) in case.parts.iter().filter(|(part, _)| *part != "says") {
-                updated += &format!("--- {part}\n{text}");
+                updated += &format!("--- {part}\n{}\n", text.trim_end());
             }
-            updated += &format!("--- says\n{}\n", said(case));
+            updated += &format!("--- says\n{}", said(case));
         }
         fs::write(&path, updated).unwrap();
         return;

@@ -169,15 +169,15 @@ fn a_cpu_that_cannot_be_used_says_why() {
     check_fault(
         "[cores]\nshards = \"1-2\"",
         "E0202",
-        "2:10",
-        "CPU 2 cannot be used: the affinity mask",
+        "2:11",
+        "CPU 2 cannot be used: outside of the affinity mask",
         "0-1,3",
     );
     check_fault(
         "[cores]\nshards = \"0,9\"",
         "E0202",
-        "2:10",
-        "CPU 9 cannot be used: it is not online",
+        "2:13",
+        "CPU 9 cannot be used: not in this machine",
         "0-1,3",
     );
 }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use proptest::prelude::*;
+
 use super::{machine, written};
 use crate::config::options::{self, Id, POOL_OPTIONS};
 use crate::config::{Faults, Origin, PoolSettings, Settings, Sources};
@@ -232,10 +234,31 @@ fn a_mark_at_the_beginning_is_no_part_of_the_file() {
 fn thousands_of_faults_are_a_few() {
     let text: String = (0..5000).map(|number| format!("key{number} = 1\n")).collect();
     let faults = written(&text).sources.resolve(&machine()).unwrap_err();
-    assert_eq!(faults.0.len(), 5000);
+    assert_eq!(faults.0.len(), 1001);
     let shown = faults.to_string();
     assert_eq!(shown.matches("error[E0102]: unknown table").count(), 10);
-    assert!(shown.ends_with("error[E0102]: 4990 more like these"), "{shown}");
+    assert!(shown.contains("error[E0109]: 1000 faults in one file"), "{shown}");
+    assert!(shown.ends_with("error[E0102]: 990 more like these"), "{shown}");
+}
+
+#[test]
+fn hostile_files_are_answered() {
+    let deep = 200_000;
+    for (text, part) in [
+        (format!("a = {}", "[".repeat(deep)), "E0101"),
+        (format!("a = {}", "{a=".repeat(deep)), "E0101"),
+        (format!("{} = 1", vec!["a"; deep].join(".")), "E010"),
+        (format!("[{}]", vec!["a"; deep].join(".")), "E010"),
+        ("a=1\n".repeat(deep), "duplicate key"),
+        (format!("[limits]\nbody = \"{}\"", "x".repeat(deep)), "xxx...` is not a size"),
+        (format!("[limits]\n{} = 1", "x".repeat(deep)), "unknown key `xxx"),
+        (format!("pool.{} = 1", "x".repeat(deep)), "but a pool has a name"),
+    ] {
+        let faults = written(&text).sources.resolve(&machine()).unwrap_err();
+        let shown = faults.to_string();
+        assert!(shown.contains(part), "{}", &shown[..shown.len().min(500)]);
+        assert!(shown.len() < 40_000, "{} bytes are shown of {}", shown.len(), &text[..20]);
+    }
 }
 
 #[test]
@@ -267,5 +290,25 @@ fn what_no_terminal_should_see_is_not_shown() {
     let (_, more) = Settings::gather(&Sources { environment, ..Sources::default() });
     for shown in [faults.to_string(), more.to_string()] {
         assert!(!shown.contains(['\u{1b}', '\u{7}']), "{shown:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_text_resolves_or_has_faults_with_places(text in ".*", value in any::<String>()) {
+        let mut written = written(&text);
+        written.sources.environment = options::all()
+            .map(|def| variable(&def.variable_in("app"), &value))
+            .chain(options::all().map(|def| variable(&def.variable(), &value)))
+            .collect();
+        if let Err(faults) = written.sources.resolve(&machine()) {
+            prop_assert!(!faults.0.is_empty());
+            for fault in &faults.0 {
+                prop_assert!(fault.origin.is_written(), "{fault:?}");
+            }
+            prop_assert!(faults.to_string().starts_with("error[E0"));
+        }
     }
 }
