@@ -8,7 +8,6 @@
 //! takes it, and nothing at all when no routes were written. Paths are matched in the same normal
 //! form and parameters decoded by the same rule as in the router.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
 
@@ -193,12 +192,12 @@ impl<T> Table<T> {
     /// `router` is what the outcome had for it.
     #[cold]
     pub fn allow(&self, router: &HeaderValue, path: &str, host: Option<&str>) -> HeaderValue {
-        let Some(path) = normal_form(path).filter(|_| !self.ordered.is_empty()) else {
+        let Some(path) = NormalPath::new(path).filter(|_| !self.ordered.is_empty()) else {
             return router.clone();
         };
         let mut methods = Methods::of([]);
         methods.add_allowed(router);
-        for entry in self.ordered.iter().filter(|entry| entry.rule.has(&path, host)) {
+        for entry in self.ordered.iter().filter(|entry| entry.rule.has(path.text(), host)) {
             methods.add_all(&entry.rule.methods);
         }
         methods.allow()
@@ -214,12 +213,12 @@ impl<T> Table<T> {
         params: &mut Params,
     ) -> Outcome<'r, T> {
         params.clear();
-        let Some(normal) = normal_form(path) else {
+        let Some(normal) = NormalPath::new(path) else {
             // The router says what is wrong with it.
             return self.router.route(method, path, params);
         };
         let mut is_resource = false;
-        for entry in self.ordered.iter().filter(|entry| entry.rule.has(&normal, host)) {
+        for entry in self.ordered.iter().filter(|entry| entry.rule.has(normal.text(), host)) {
             if entry.rule.methods.contains(method) {
                 return match entry.capture(&normal, params) {
                     true => Outcome::Found(&entry.target),
@@ -236,14 +235,6 @@ impl<T> Table<T> {
             outcome => outcome,
         }
     }
-}
-
-/// A path that begins with a slash in normal form, unless it has none.
-fn normal_form(path: &str) -> Option<Cow<'_, str>> {
-    if path::is_plain(path) {
-        return Some(Cow::Borrowed(path));
-    }
-    Some(path).filter(|path| path.starts_with('/')).and_then(path::normalise).map(Cow::Owned)
 }
 
 impl<T> From<Router<T>> for Table<T> {
@@ -269,24 +260,47 @@ impl<T> Entry<T> {
     }
 
     /// Fills the parameters from a path that matches; false if one of them does not decode.
-    fn capture(&self, path: &Cow<'_, str>, params: &mut Params) -> bool {
+    fn capture(&self, path: &NormalPath<'_>, params: &mut Params) -> bool {
         if self.names.is_empty() {
             return true;
         }
         params.begin(&self.names);
         let mut valid = true;
-        self.rule.pattern.capture(path, |value| match path {
-            Cow::Borrowed(path) => {
+        self.rule.pattern.capture(path.text(), |value| match path {
+            NormalPath::AsSent(path) => {
                 // Both are parts of one string, so that their distance is an offset in it.
                 let start = value.as_ptr().addr() - path.as_ptr().addr();
                 params.push_span(start, start + value.len());
             }
-            Cow::Owned(_) => valid &= decode_into(params, value),
+            NormalPath::Escaped(_) => valid &= decode_into(params, value),
         });
         if !valid {
             params.clear();
         }
         valid
+    }
+}
+
+/// A path that begins with a slash, in normal form.
+enum NormalPath<'a> {
+    /// It was sent so, and holds no escapes.
+    AsSent(&'a str),
+    Escaped(String),
+}
+
+impl<'a> NormalPath<'a> {
+    fn new(path: &'a str) -> Option<Self> {
+        if path::is_plain(path) {
+            return Some(Self::AsSent(path));
+        }
+        Some(path).filter(|path| path.starts_with('/')).and_then(path::normalise).map(Self::Escaped)
+    }
+
+    fn text(&self) -> &str {
+        match self {
+            Self::AsSent(path) => path,
+            Self::Escaped(path) => path,
+        }
     }
 }
 
