@@ -29,12 +29,15 @@ fn render(settings: &Settings, config: &Config) -> String {
         let (value, origin) = (setting.value.to_string(), &setting.origin);
         text += &format!("{:<24} = {value:<24} # {origin}\n", def.name);
     }
-    let cpus: Vec<usize> = config.shards.iter().filter_map(|shard| shard.cpu).collect();
-    let (shards, noun) = match config.shards.len() {
+    let cpus: Vec<usize> = config.placement.shards.iter().filter_map(|shard| shard.cpu).collect();
+    let (shards, noun) = match config.placement.shards.len() {
         1 => ("1 shard".to_owned(), "CPU"),
         count => (format!("{count} shards"), "CPUs"),
     };
-    text += &format!("\n{shards} on {noun} {}\n", cpu_list(&cpus));
+    text += &match cpus.is_empty() {
+        true => format!("\n{shards}, not pinned\n"),
+        false => format!("\n{shards} on {noun} {}\n", cpu_list(&cpus)),
+    };
     text
 }
 

@@ -113,7 +113,11 @@ fn pinned(text: &mut String, machine: &Machine, placement: &Placement) {
     }
     for (mark, cpus, meaning) in [
         (RESERVED, &placement.reserved, "reserved: the system and the supervisor"),
-        (IDLE, &placement.idle_siblings, "idle second thread of a used core"),
+        (
+            IDLE,
+            &placement.idle_siblings,
+            "second thread of a used core, idle (cores.smt = \"both\" uses it)",
+        ),
         (UNUSED, &placement.unused, "not used"),
     ] {
         if !cpus.is_empty() {
@@ -124,6 +128,10 @@ fn pinned(text: &mut String, machine: &Machine, placement: &Placement) {
         rows.push(("..2".into(), "and 2 more processes on the same CPU".into()));
     }
     table(text, &rows);
+    let workers = placement.pools.iter().flat_map(|pool| &pool.workers);
+    if workers.into_iter().any(|worker| worker.background) {
+        text.push_str("  workers on the CPU of a shard run in the background\n");
+    }
     let outside = machine.cpus.len() - placement.usable.len();
     if outside > 0 {
         let _ = writeln!(text, "  {outside} more {} not for us", are_cpus(outside));
@@ -201,12 +209,14 @@ impl Grid {
         let names: Vec<String> =
             caches.keys().map(|(node, l3)| format!("  node {node} L3 {l3}")).collect();
         let left = names.iter().map(String::len).max().unwrap_or(0);
+        let largest = caches.values().map(BTreeMap::len).max().unwrap_or(0);
+        let per_line = self.per_line(left, largest);
         let mut text = String::new();
         for (name, cores) in names.iter().zip(caches.values()) {
             let mut cores: Vec<&Vec<usize>> = cores.values().collect();
             cores.sort_by_key(|threads| threads[0]);
             let mut name = name.as_str();
-            for cores in cores.chunks(self.per_line(left)) {
+            for cores in cores.chunks(per_line) {
                 let depth = cores.iter().map(|threads| threads.len()).max().unwrap_or(0);
                 for at in 0..depth {
                     let cells = cores.iter().map(|threads| self.cell(threads.get(at)));
@@ -231,10 +241,10 @@ impl Grid {
         2 + self.number_width + 1 + self.label_width
     }
 
-    fn per_line(&self, left: usize) -> usize {
-        let fitting = (COLUMNS - left - 1) / self.cell_width();
-        // Whole eights are easier to count.
-        if fitting >= 8 { fitting / 8 * 8 } else { fitting.max(1) }
+    /// How many cores stand in a line, so that the lines of the largest cache are equally long.
+    fn per_line(&self, left: usize, largest: usize) -> usize {
+        let fitting = ((COLUMNS - left - 1) / self.cell_width()).max(1);
+        largest.div_ceil(largest.div_ceil(fitting).max(1)).max(1)
     }
 }
 
@@ -314,10 +324,10 @@ fn notes<'t>(text: &mut String, notes: impl Iterator<Item = (&'t str, &'t str)>)
     }
 }
 
-/// Cuts behind blanks and commas into lines of at most `width`, where that is possible.
+/// Cuts into lines of at most `width`, where there are blanks or the commas of a list.
 fn fold(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = vec![String::new()];
-    for piece in text.split_inclusive([' ', ',']) {
+    for piece in pieces(text) {
         let line = lines.last_mut().expect("there is a first line");
         if !line.is_empty() && line.len() + piece.trim_end().len() > width {
             lines.push(piece.to_owned());
@@ -326,6 +336,18 @@ fn fold(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines.into_iter().map(|line| line.trim_end().to_owned()).collect()
+}
+
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let next = |at: usize| rest.as_bytes().get(at + 1).is_some_and(u8::is_ascii_digit);
+        let ends = |&(at, byte): &(usize, u8)| byte == b' ' || (byte == b',' && next(at));
+        let end = rest.bytes().enumerate().find(ends).map_or(rest.len(), |(at, _)| at + 1);
+        let (piece, after) = rest.split_at(end);
+        rest = after;
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 const COLUMNS: usize = 80;

@@ -29,9 +29,10 @@ mod wishes;
 pub use fault::{Fault, Faults, Notice, Weight};
 pub use machine::Machine;
 pub use origin::Origin;
+pub use placement::Placement;
 pub use resolved::{
     Config, EngineWish, Idle, LogConfig, LogFormat, LogLevel, ServerConfig, ShardConfig,
-    ShardPlacement, ShutdownConfig,
+    ShutdownConfig,
 };
 pub use route::RouteConfig;
 pub use settings::{PoolSettings, Setting, Settings, Sources, Values};

@@ -9,7 +9,7 @@ use super::machine::Machine;
 use super::options::Id;
 use super::placement::{Placement, Wishes, place};
 use super::route::RouteConfig;
-use super::settings::Settings;
+use super::settings::{PoolSettings, Settings};
 use super::{relations, wishes};
 use crate::limits::HttpLimits;
 
@@ -20,8 +20,6 @@ pub struct Config {
     pub server: ServerConfig,
     /// Where every process runs.
     pub placement: Placement,
-    /// One entry per shard.
-    pub shards: Vec<ShardPlacement>,
     /// What each shard does.
     pub shard: ShardConfig,
     /// What each connection may do.
@@ -32,8 +30,6 @@ pub struct Config {
     pub log: LogConfig,
     /// The routes of the file, in their order.
     pub routes: Vec<RouteConfig>,
-    /// CPUs that this process may use, for the start screen.
-    pub usable_cpus: usize,
     /// The file that was read, for the start screen.
     pub file: Option<String>,
     /// What people should know about their settings although nothing is wrong.
@@ -60,15 +56,6 @@ pub enum EngineWish {
     Auto,
     /// Nothing else.
     IoUring,
-}
-
-/// Where one shard runs.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct ShardPlacement {
-    /// The CPU it is pinned to; `None` leaves it to the kernel.
-    pub cpu: Option<usize>,
-    /// True when no other process of ours uses that CPU, so that watching it idle hurts nobody.
-    pub dedicated: bool,
 }
 
 /// What is the same for every shard.
@@ -140,12 +127,11 @@ impl Config {
     /// when there are any, the result is not meant to be used.
     pub(super) fn resolve(settings: &Settings, machine: &Machine, faults: &mut Faults) -> Self {
         let placement = place_all(settings, machine, faults);
-        let shards = placement.shards.iter();
-        let shards =
-            shards.map(|shard| ShardPlacement { cpu: shard.cpu, dedicated: shard.dedicated });
         let mut notices = settings.notices().to_vec();
         check_addresses(settings, faults);
         relations::check(settings, faults, &mut notices);
+        notices
+            .extend(settings.pools().iter().map(PoolSettings::cannot_start).map(Notice::warning));
         Self {
             server: ServerConfig {
                 listen: settings.values().addresses(Id::ServerListen).to_vec(),
@@ -156,7 +142,7 @@ impl Config {
                     _ => EngineWish::Auto,
                 },
             },
-            shards: shards.collect(),
+            placement,
             shard: ShardConfig {
                 idle: idle(settings.values().choice(Id::CoresIdle)),
                 connections: settings.values().number(Id::LimitsConnections),
@@ -171,8 +157,6 @@ impl Config {
                 format: log_format(settings.values().choice(Id::LogFormat)),
             },
             routes: settings.routes().to_vec(),
-            usable_cpus: placement.usable.len(),
-            placement,
             file: file_with_drop_ins(settings),
             notices,
         }

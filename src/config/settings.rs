@@ -87,7 +87,7 @@ impl Sources {
     pub fn resolve_to_start(&self, machine: &Machine) -> Result<Config, Faults> {
         let (settings, mut faults) = Settings::gather(self);
         let resolved = Config::resolve(&settings, machine, &mut faults);
-        faults.0.extend(settings.pools.iter().map(cannot_start));
+        faults.0.extend(settings.pools.iter().map(PoolSettings::cannot_start));
         if faults.0.is_empty() { Ok(resolved) } else { Err(faults) }
     }
 
@@ -299,6 +299,15 @@ impl PoolSettings {
     pub fn values(&self) -> &Values {
         &self.values
     }
+
+    /// What is said about a pool as long as nothing can start it: a fault for who wants to start,
+    /// a warning for who only wants to know.
+    pub(super) fn cannot_start(&self) -> Fault {
+        let message = "pools cannot be started by this version yet, only checked and planned";
+        Fault::new(NOT_YET, format!("pool.{}", self.name), self.origin.clone(), message)
+            .with_label("later")
+            .with_help("remove it to start the rest")
+    }
 }
 
 /// Access by type. The kinds are part of the option table, so a mismatch is a bug that the test of
@@ -433,13 +442,6 @@ fn which_pool(def: &OptionDef, pools: usize, origin: Origin) -> Fault {
         _ => format!("write {} = ... below the [pool.NAME] that is meant", def.name),
     };
     Fault::new(WHICH_POOL, def.key(), origin, message).with_help(help)
-}
-
-fn cannot_start(pool: &PoolSettings) -> Fault {
-    let message = "pools cannot be started by this version yet; they can be checked and planned";
-    Fault::new(NOT_YET, format!("pool.{}", pool.name), pool.origin.clone(), message)
-        .with_label("later")
-        .with_help("look at it with `corewise plan`, or remove it to start the rest")
 }
 
 const CONFIG_VARIABLE: &str = "COREWISE_CONFIG";

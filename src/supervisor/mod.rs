@@ -132,7 +132,8 @@ enum Event {
 impl<'a> Supervisor<'a> {
     fn new(prepared: &'a Prepared, roles: &'a Roles<'a>, started: Instant) -> Self {
         let config = &prepared.config;
-        let shards = u16::try_from(config.shards.len()).expect("a CPU list has at most 1024 CPUs");
+        let shards =
+            u16::try_from(config.placement.shards.len()).expect("a CPU list has at most 1024 CPUs");
         Self {
             nursery: Nursery {
                 config,

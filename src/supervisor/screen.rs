@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::config::cpus::cpu_list;
+use crate::config::placement;
 
 /// Everything that the screen shows.
 #[derive(Debug)]
@@ -31,6 +32,12 @@ pub(super) struct Note {
     pub(super) fix: String,
 }
 
+impl From<&placement::Note> for Note {
+    fn from(note: &placement::Note) -> Self {
+        Self { message: note.message.clone(), fix: note.fix.clone() }
+    }
+}
+
 impl Screen<'_> {
     /// The screen, with an empty line before and behind its middle part.
     pub(super) fn render(&self) -> String {
@@ -50,8 +57,9 @@ impl Screen<'_> {
         let usable = format!("{} {} usable", self.usable_cpus, plural(self.usable_cpus, "CPU"));
         row(&mut text, "shards", &self.shards(), &usable);
         for note in self.notes {
+            let fix = if note.fix.is_empty() { "" } else { "   fix: " };
             // Writing to a String cannot fail.
-            let _ = write!(text, "\n  note  {}   fix: {}", note.message, note.fix);
+            let _ = write!(text, "\n  note  {}{fix}{}", note.message, note.fix);
         }
         if !self.notes.is_empty() {
             text.push('\n');

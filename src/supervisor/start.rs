@@ -7,15 +7,16 @@ use std::net::SocketAddr;
 use super::process::run_apart;
 use super::screen::{Note, Screen, show};
 use super::{Engine, ProbeError, Roles};
+use crate::config::cpus::cpu_list;
 use crate::config::{Config, Notice};
 use crate::exit::Exit;
 use crate::net::listener::{BindError, Group, Listener, open_group};
-use crate::sys::descriptors;
 use crate::sys::memory::{self, Limit};
 use crate::sys::process::{self, Ended, PidFd, own_pid};
 use crate::sys::procfs::listener_holder;
 use crate::sys::signal::{Signal, SignalFd, ignore, set_default};
 use crate::sys::title::{Title, set_short_name};
+use crate::sys::{affinity, descriptors};
 use crate::telemetry::log::{Form, Identity, Logger};
 
 /// Everything that the loop needs, checked and open.
@@ -73,6 +74,8 @@ pub(super) fn prepare(mut config: Config, roles: &Roles<'_>) -> Result<Prepared,
     let supervisor = PidFd::open(own_pid()).map_err(|error| refused.system("pidfd", &error))?;
     process::adopt_orphans().map_err(|error| refused.system("subreaper", &error))?;
     let mut notes: Vec<Note> = config.notices.iter().map(note_about_settings).collect();
+    notes.extend(config.placement.notes.iter().map(Note::from));
+    settle(&config, &mut notes);
     raise_limits(&mut config, &mut notes);
     let engine = probe(roles).map_err(|error| refused.engine(error))?;
     let backlog = cut_backlog(config.server.backlog, &mut notes);
@@ -101,7 +104,8 @@ pub(super) fn prepare(mut config: Config, roles: &Roles<'_>) -> Result<Prepared,
 impl Prepared {
     /// Shows the start screen, or the same as a line of the log.
     pub(super) fn show(&self) {
-        let cpus: Vec<Option<usize>> = self.config.shards.iter().map(|shard| shard.cpu).collect();
+        let cpus: Vec<Option<usize>> =
+            self.config.placement.shards.iter().map(|shard| shard.cpu).collect();
         let kernel = memory::kernel_release();
         let screen = Screen {
             version: env!("CARGO_PKG_VERSION"),
@@ -112,12 +116,14 @@ impl Prepared {
             addresses: &self.addresses,
             backlog: self.backlog,
             cpus: &cpus,
-            usable_cpus: self.config.usable_cpus,
+            usable_cpus: self.config.placement.usable.len(),
             notes: &self.notes,
         };
         if self.logger.form() == Form::Pretty {
             return show(&screen.render());
         }
+        let pinned: Option<Vec<usize>> = cpus.iter().copied().collect();
+        let pinned = pinned.map(|cpus| cpu_list(&cpus));
         tracing::info!(
             version = screen.version,
             engine = screen.engine,
@@ -126,6 +132,7 @@ impl Prepared {
             listen = ?self.addresses,
             backlog = self.backlog,
             shards = cpus.len(),
+            cpus = pinned.as_deref(),
             "starting"
         );
         for note in &self.notes {
@@ -213,6 +220,20 @@ fn note_about_settings(notice: &Notice) -> Note {
     Note { message: notice.sentence(), fix: notice.fault.help.clone() }
 }
 
+/// Goes to the CPUs of the supervisor.
+fn settle(config: &Config, notes: &mut Vec<Note>) {
+    let cpus = config.placement.supervisor_cpus();
+    if cpus.is_empty() {
+        return;
+    }
+    if let Err(error) = affinity::confine_to(cpus) {
+        notes.push(Note {
+            message: format!("the supervisor stays where it is: CPUs {}: {error}", cpu_list(cpus)),
+            fix: "see whether a sandbox forbids sched_setaffinity".into(),
+        });
+    }
+}
+
 fn raise_limits(config: &mut Config, notes: &mut Vec<Note>) {
     let files = memory::raise(Limit::OpenFiles);
     // Raising to the hard limit can only fail where a sandbox forbids it; what holds then counts.
@@ -233,7 +254,7 @@ fn raise_limits(config: &mut Config, notes: &mut Vec<Note>) {
     }
     let locked = memory::raise(Limit::LockedMemory);
     let locked = locked.unwrap_or_else(|_| memory::current(Limit::LockedMemory));
-    let wanted = LOCKED_BYTES_PER_SHARD * config.shards.len() as u64;
+    let wanted = LOCKED_BYTES_PER_SHARD * config.placement.shards.len() as u64;
     if let Some(locked) = locked.filter(|&locked| locked < wanted) {
         notes.push(Note {
             message: format!("lockable memory is {} KiB, too little for the shards", locked >> 10),
@@ -260,8 +281,10 @@ fn cut_backlog(asked: u32, notes: &mut Vec<Note>) -> u32 {
 
 /// Opens for each shard one listener per address.
 fn open_listeners(config: &Config, backlog: u32) -> Result<Vec<Vec<Listener>>, BindError> {
-    let count = u16::try_from(config.shards.len()).expect("a CPU list has at most 1024 CPUs");
-    let mut shards: Vec<Vec<Listener>> = config.shards.iter().map(|_| Vec::new()).collect();
+    let count =
+        u16::try_from(config.placement.shards.len()).expect("a CPU list has at most 1024 CPUs");
+    let mut shards: Vec<Vec<Listener>> =
+        config.placement.shards.iter().map(|_| Vec::new()).collect();
     for &address in &config.server.listen {
         let has_v4 = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port();
         let only_v6 = config.server.listen.iter().any(has_v4);

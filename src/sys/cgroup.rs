@@ -290,3 +290,132 @@ fn has(list: &str, word: &str) -> bool {
 
 /// Version 1 writes "no limit" as the largest multiple of a page.
 const UNLIMITED: u64 = 1 << 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOUNT_TWO: &str = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw";
+
+    fn limits(own: &str, mounts: &str, files: &[(&str, &str)]) -> Limits {
+        let root = tempfile::tempdir().unwrap();
+        let fixed = [("/proc/self/cgroup", own), ("/proc/self/mountinfo", mounts)];
+        for (path, content) in fixed.iter().chain(files) {
+            let path = root.path().join(path.trim_start_matches('/'));
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        read(root.path())
+    }
+
+    #[track_caller]
+    fn check_quota(own: &str, mounts: &str, files: &[(&str, &str)], expected: Option<(u64, &str)>) {
+        let limits = limits(own, mounts, files);
+        let found = limits.quota.as_ref().map(|quota| (quota.thousandths, quota.path.as_str()));
+        assert_eq!(found, expected, "{:?}", limits.notes);
+    }
+
+    #[test]
+    fn nothing_is_no_limit() {
+        assert_eq!(read(Path::new("/does/not/exist")), Limits::default());
+        assert_eq!(limits("", "", &[]), Limits::default());
+        assert_eq!(limits("0::/a", "", &[("/sys/fs/cgroup/a/cpu.max", "1 1")]), Limits::default());
+        assert_eq!(limits("garbage\n0:", "garbage - \n- - -", &[]), Limits::default());
+    }
+
+    #[test]
+    fn the_smallest_quota_on_the_way_up_counts() {
+        let files = [
+            ("/sys/fs/cgroup/a/b/cpu.max", "max 100000\n"),
+            ("/sys/fs/cgroup/a/cpu.max", "150000 100000\n"),
+            ("/sys/fs/cgroup/cpu.max", "200000 100000\n"),
+        ];
+        let expected = Some((1500, "/sys/fs/cgroup/a/cpu.max"));
+        check_quota("0::/a/b\n", MOUNT_TWO, &files, expected);
+        check_quota("0::/\n", MOUNT_TWO, &files, Some((2000, "/sys/fs/cgroup/cpu.max")));
+        // A group that we cannot see: the top of the mount is all there is.
+        check_quota("0::/../x\n", MOUNT_TWO, &files, Some((2000, "/sys/fs/cgroup/cpu.max")));
+    }
+
+    #[test]
+    fn a_mount_that_shows_a_part_only() {
+        let mounts = "30 23 0:26 /docker/1 /cg\\040x rw - cgroup2 cgroup2 rw";
+        let files = [("/cg x/cpu.max", "50000 100000"), ("/cg x/in/cpu.max", "10000 100000")];
+        check_quota("0::/docker/1", mounts, &files, Some((500, "/cg x/cpu.max")));
+        check_quota("0::/docker/1/in", mounts, &files, Some((100, "/cg x/in/cpu.max")));
+        check_quota("0::/docker/12", mounts, &files, Some((500, "/cg x/cpu.max")));
+    }
+
+    #[test]
+    fn version_one() {
+        let own = "3:cpu,cpuacct:/a\n2:memory:/a\n1:cpuset:/a\n0::/\n";
+        let mounts = "1 2 0:1 / /c rw - cgroup cgroup rw,cpu,cpuacct\n\
+                      1 2 0:2 / /m rw - cgroup cgroup rw,memory\n\
+                      1 2 0:3 / /s rw - cgroup cgroup rw,cpuset\n\
+                      1 2 0:4 / /u rw - cgroup2 cgroup2 rw\n";
+        let files = [
+            ("/c/a/cpu.cfs_quota_us", "-1"),
+            ("/c/a/cpu.cfs_period_us", "100000"),
+            ("/c/cpu.cfs_quota_us", "250000"),
+            ("/c/cpu.cfs_period_us", "100000"),
+            ("/m/a/memory.limit_in_bytes", "9223372036854771712"),
+            ("/m/memory.limit_in_bytes", "4096"),
+            ("/s/a/cpuset.cpus", "0-1,3"),
+            ("/s/a/cpuset.cpu_exclusive", "1"),
+            ("/s/cpuset.cpu_exclusive", "1"),
+        ];
+        let found = limits(own, mounts, &files);
+        assert_eq!(found.notes, Vec::<String>::new());
+        assert_eq!(found.quota.unwrap().thousandths, 2500);
+        assert_eq!(found.memory.unwrap().bytes, 4096);
+        let cpuset = found.cpuset.unwrap();
+        assert_eq!((cpuset.cpus, cpuset.exclusive), (vec![0, 1, 3], true));
+        let shared = limits(own, mounts, &[files[6], ("/s/a/cpuset.cpu_exclusive", "0"), files[8]]);
+        assert!(!shared.cpuset.unwrap().exclusive);
+        let top = own.replace("/a", "/");
+        let top = limits(&top, mounts, &[("/s/cpuset.cpus", "0-3"), files[8]]);
+        assert!(!top.cpuset.unwrap().exclusive, "the topmost group belongs to everybody");
+    }
+
+    #[test]
+    fn cpusets() {
+        let files = |partition| {
+            [
+                ("/sys/fs/cgroup/a/cpuset.cpus.effective", "2-3\n"),
+                ("/sys/fs/cgroup/a/cpuset.cpus.partition", partition),
+            ]
+        };
+        let found = |own, partition| limits(own, MOUNT_TWO, &files(partition)).cpuset.unwrap();
+        assert!(found("0::/a", "root\n").exclusive);
+        assert!(found("0::/a", "isolated\n").exclusive);
+        assert!(
+            !found("0::/a", "root invalid (Cpu list in cpuset.cpus not exclusive)\n").exclusive
+        );
+        assert!(!found("0::/a", "member\n").exclusive);
+        // Where the controller is not switched on, the group above decides.
+        assert_eq!(found("0::/a/b", "root\n").cpus, [2, 3]);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_told() {
+        for text in ["", "max", "x 100000", "1 0", "-5 100000", "99999999999999999999 1"] {
+            let found = limits("0::/", MOUNT_TWO, &[("/sys/fs/cgroup/cpu.max", text)]);
+            assert_eq!(found.quota, None, "{text}");
+            assert_eq!(found.notes.len(), 1, "{text}");
+            assert!(found.notes[0].starts_with("/sys/fs/cgroup/cpu.max is not understood"));
+        }
+        let files = [
+            ("/sys/fs/cgroup/cpuset.cpus.effective", "3-1"),
+            ("/sys/fs/cgroup/memory.max", "lots"),
+        ];
+        assert_eq!(limits("0::/", MOUNT_TWO, &files).notes.len(), 2);
+    }
+
+    #[test]
+    fn tiny_and_huge_quotas() {
+        assert_eq!(parse_cpu_max("1 1000000"), Some(Some(1)), "never 0");
+        assert_eq!(parse_cpu_max("18446744073709551615 1"), Some(Some(u64::MAX)));
+        assert_eq!(unescape("a\\040b\\x\\999\\"), "a b\\x\\999\\");
+        assert_eq!(unescape("\\04\u{e9}"), "\\04\u{e9}");
+    }
+}

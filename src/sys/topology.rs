@@ -221,3 +221,127 @@ const CACHES_MAX: usize = 8;
 /// about half of the work of a strong one.
 const STRONG: u64 = 2;
 const EFFICIENT: u64 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A machine of a few files below /sys/devices.
+    fn machine(files: &[(&str, &str)]) -> Topology {
+        let root = tempfile::tempdir().unwrap();
+        for (path, content) in files {
+            let path = root.path().join("sys/devices").join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        read(root.path())
+    }
+
+    #[track_caller]
+    fn check(files: &[(&str, &str)], value: fn(&Cpu) -> usize, expected: &[usize]) {
+        let found: Vec<usize> = machine(files).cpus.iter().map(value).collect();
+        assert_eq!(found, expected);
+    }
+
+    const FOUR: (&str, &str) = ("system/cpu/online", "0-3\n");
+
+    #[test]
+    fn a_kernel_that_says_nothing() {
+        assert_eq!(machine(&[]), Topology::default());
+        assert_eq!(machine(&[("system/cpu/online", "garbage")]), Topology::default());
+        let cpus = machine(&[FOUR]).cpus;
+        assert!(cpus.iter().all(|cpu| cpu.l3 == 0 && cpu.node == 0));
+        assert!(cpus.iter().all(|cpu| cpu.core == cpu.number && cpu.capacity == CAPACITY_MAX));
+    }
+
+    #[test]
+    fn cores_without_lists_of_siblings() {
+        let ids = |cpu: usize, core: &'static str, package: &'static str| {
+            let folder = format!("system/cpu/cpu{cpu}/topology");
+            [
+                (format!("{folder}/core_id"), core),
+                (format!("{folder}/physical_package_id"), package),
+            ]
+        };
+        let files = [ids(0, "0", "0"), ids(1, "0", "1"), ids(2, "0", "0"), ids(3, "-1", "0")];
+        let mut files: Vec<(&str, &str)> =
+            files.iter().flatten().map(|(path, id)| (path.as_str(), *id)).collect();
+        files.push(FOUR);
+        check(&files, |cpu| cpu.core, &[0, 1, 0, 2]);
+    }
+
+    #[test]
+    fn lists_that_lie_are_left_aside() {
+        let lies = ("system/cpu/cpu0/topology/core_cpus_list", "7-9");
+        let honest = ("system/cpu/cpu0/topology/thread_siblings_list", "0,2,99");
+        check(&[FOUR, lies, honest], |cpu| cpu.core, &[0, 1, 0, 2]);
+        let overlapping = ("system/cpu/cpu1/topology/core_cpus_list", "0-3");
+        check(&[FOUR, honest, overlapping], |cpu| cpu.core, &[0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn caches() {
+        let level = |text: &'static str| ("system/cpu/cpu0/cache/index0/level", text);
+        let cpus = |text: &'static str| ("system/cpu/cpu0/cache/index0/shared_cpu_list", text);
+        check(&[FOUR, level("3"), cpus("0-1")], |cpu| cpu.l3, &[0, 0, 1, 1]);
+        check(&[FOUR, level("2"), cpus("0-2")], |cpu| cpu.l3, &[0, 0, 0, 1]);
+        // One core's own second level, a first level, a list that lies: the node counts.
+        check(&[FOUR, level("2"), cpus("0")], |cpu| cpu.l3, &[0, 0, 0, 0]);
+        check(&[FOUR, level("1"), cpus("0-1")], |cpu| cpu.l3, &[0, 0, 0, 0]);
+        check(&[FOUR, level("3"), cpus("2-3")], |cpu| cpu.l3, &[0, 0, 0, 0]);
+        check(&[FOUR, level("x"), cpus("0-1")], |cpu| cpu.l3, &[0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_cache_on_two_nodes_counts_as_two() {
+        let cache = [
+            ("system/cpu/cpu0/cache/index0/level", "3"),
+            ("system/cpu/cpu0/cache/index0/shared_cpu_list", "0-3"),
+        ];
+        let nodes = [
+            ("system/node/online", "0,2"),
+            ("system/node/node0/cpulist", "0,2"),
+            ("system/node/node2/cpulist", "1,3"),
+        ];
+        let files = [&cache[..], &nodes[..], &[FOUR]].concat();
+        check(&files, |cpu| cpu.node, &[0, 2, 0, 2]);
+        check(&files, |cpu| cpu.l3, &[0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn capacities() {
+        const TWO: (&str, &str) = ("system/cpu/online", "0-1");
+        let by = |name: &str, values: [&'static str; 2]| {
+            let path = |cpu| format!("system/cpu/cpu{cpu}/{name}");
+            let files = [(path(0), values[0]), (path(1), values[1])];
+            let files: Vec<(&str, &str)> = files.iter().map(|(p, v)| (p.as_str(), *v)).collect();
+            let cpus = machine(&[&[TWO], &files[..]].concat()).cpus;
+            cpus.iter().map(|cpu| cpu.capacity).collect::<Vec<_>>()
+        };
+        assert_eq!(by("cpu_capacity", ["1024", "446"]), [1024, 446]);
+        assert_eq!(by("cpufreq/base_frequency", ["3000000", "1500000"]), [1024, 512]);
+        assert_eq!(by("cpufreq/cpuinfo_max_freq", ["5000000", "4000000"]), [1024, 819]);
+        // Half known is not known, and nothing divides by 0.
+        assert_eq!(by("cpu_capacity", ["1024", "much"]), [1024, 1024]);
+        assert_eq!(by("cpu_capacity", ["0", "0"]), [1024, 1024]);
+        let huge = "18446744073709551615";
+        assert_eq!(by("cpu_capacity", [huge, "1"]), [1024, 1]);
+        let cpus = machine(&[TWO, ("cpu_core/cpus", "1")]).cpus;
+        assert_eq!(cpus.iter().map(|cpu| cpu.capacity).collect::<Vec<_>>(), [512, 1024]);
+    }
+
+    #[test]
+    fn offline_cpus() {
+        let topology = machine(&[("system/cpu/online", "0,2"), ("system/cpu/present", "0-3")]);
+        assert_eq!(topology.offline, [1, 3]);
+        assert_eq!(topology.cpus.len(), 2);
+        let topology = machine(&[("system/cpu/online", "0"), ("system/cpu/possible", "0-1")]);
+        assert_eq!(topology.offline, [1]);
+    }
+
+    #[test]
+    fn this_machine() {
+        let cpus = read(Path::new("/")).cpus;
+        assert!(cpus.windows(2).all(|pair| pair[0].number < pair[1].number));
+    }
+}

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::budget::{Budget, Thousandths};
+use super::budget::Budget;
 use super::room::{Core, Room, named};
 use super::{
     Note, Placement, Policy, PoolPlace, PoolWish, Priority, ShardPlace, Share, Smt, Wishes,
@@ -435,10 +435,8 @@ impl<'a> Plan<'a> {
         let size = self.budget.size;
         if self.budget.floating.is_some() || self.budget.is_shared_quota {
             if processes > size.max(1 + self.pools.len()) {
-                self.note(format!(
-                    "{processes} processes for the time of {} CPUs",
-                    Thousandths(1000 * size as u64)
-                ));
+                let noun = if size == 1 { "CPU" } else { "CPUs" };
+                self.note(format!("{processes} processes for the time of {size} {noun}"));
             }
         } else if !crowded.is_empty() {
             self.note(format!("{} shared by several processes: none watches there", are(&crowded)));

@@ -169,6 +169,13 @@ impl Placement {
     pub fn floating_cpus(&self) -> Vec<usize> {
         self.usable.iter().copied().filter(|cpu| !self.reserved.contains(cpu)).collect()
     }
+
+    /// Where the supervisor runs, ascending: on the reserve, so that it disturbs nobody; without
+    /// one, wherever the kernel sees room. It sleeps nearly always and has a single thread.
+    #[must_use]
+    pub fn supervisor_cpus(&self) -> &[usize] {
+        if self.reserved.is_empty() { &self.usable } else { &self.reserved }
+    }
 }
 
 /// Where a shard runs.

@@ -9,7 +9,7 @@ use std::{env, fs};
 
 use super::machine;
 use crate::config::options;
-use crate::config::{Config, Settings, Sources};
+use crate::config::{Config, Notice, Settings, Sources};
 
 struct Case<'a> {
     title: &'a str,

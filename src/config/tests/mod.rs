@@ -8,9 +8,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::machine::{Cpu, Quota};
 use super::options::{self, Id};
 use super::value::{Kind, Value};
 use super::{Config, Faults, Idle, LogFormat, LogLevel, Machine, Origin, Settings, Sources};
+use crate::sys::topology::CAPACITY_MAX;
 
 fn machine() -> Machine {
     Machine::uniform(&[0, 1, 2, 3], &[0, 1, 3])
@@ -49,12 +51,12 @@ fn nothing_written_is_a_configuration() {
     let config = resolve("").unwrap();
     assert_eq!(config.server.listen, ["127.0.0.1:8000".parse().unwrap()]);
     assert_eq!(config.server.backlog, 4096);
-    let cpus: Vec<_> = config.shards.iter().map(|shard| shard.cpu).collect();
+    let cpus: Vec<_> = config.placement.shards.iter().map(|shard| shard.cpu).collect();
     assert_eq!(cpus, [Some(0), Some(1), Some(3)], "online and allowed");
     assert_eq!((config.shard.idle, config.shard.connections), (Idle::Adaptive, 65_536));
     assert_eq!((config.log.level, config.log.format), (LogLevel::Info, LogFormat::Auto));
     assert_eq!(config.shutdown.grace, Duration::from_secs(30));
-    assert_eq!(config.usable_cpus, 3);
+    assert_eq!(config.placement.usable, [0, 1, 3]);
 }
 
 #[test]
@@ -113,17 +115,27 @@ fn every_option_is_read_from_file_environment_and_flags() {
     }
 }
 
+/// Eight cores with two threads each, where every wish about cores makes a difference.
+fn large_machine(quota: Option<Quota>) -> Machine {
+    let cpu = |number| Cpu { number, core: number / 2, l3: 0, node: 0, capacity: CAPACITY_MAX };
+    let cpus: Vec<Cpu> = (0..16).map(cpu).collect();
+    Machine { mask: (0..16).collect(), cpus, quota, ..Machine::default() }
+}
+
 #[test]
 fn every_option_reaches_the_configuration() {
-    let before = format!("{:?}", resolve("").unwrap());
+    let written = written("[pool.app]\n");
     for def in options::available() {
-        let flags = vec![(def.id, other_value(def.id).1.to_owned())];
-        let config = Sources { flags, ..Sources::default() }.resolve(&machine()).unwrap();
-        let mut config = config;
-        config.file = Some(written("").sources.file.unwrap().display().to_string());
-        let after = format!("{config:?}");
-        let file = before.find("file:").unwrap();
-        assert_ne!(after[..after.find("file:").unwrap()], before[..file], "{}", def.key());
+        let quota = Quota { thousandths: 4000, path: "/sys/fs/cgroup".into() };
+        let machine = large_machine((def.id == Id::CoresQuota).then_some(quota));
+        let mut sources = written.sources.clone();
+        let before = sources.resolve(&machine).unwrap();
+        sources.flags.push((def.id, other_value(def.id).1.to_owned()));
+        let after = sources.resolve(&machine).unwrap();
+        // Notices tell of the flag, which is no effect.
+        let [before, after] =
+            [before, after].map(|config| Config { notices: Vec::new(), ..config });
+        assert_ne!(format!("{after:?}"), format!("{before:?}"), "{}", def.key());
     }
 }
 
@@ -131,7 +143,7 @@ fn every_option_reaches_the_configuration() {
 fn toml_has_its_own_numbers() {
     let config = resolve("[limits]\nheaders = 0x40\nbody = 1_000\n[cores]\nshards = 2\n").unwrap();
     assert_eq!((config.http.headers, config.http.body_bytes), (64, 1000));
-    assert_eq!(config.shards.len(), 2);
+    assert_eq!(config.placement.shards.len(), 2);
     resolve("version = 1\n[server]\nlisten = \"127.0.0.1:0\"\n").unwrap();
 }
 

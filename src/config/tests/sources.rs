@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{machine, written};
 use crate::config::options::{self, Id, POOL_OPTIONS};
-use crate::config::{Faults, Origin, PoolSettings, Settings, Sources};
+use crate::config::{Faults, Notice, Origin, PoolSettings, Settings, Sources, Weight};
 use crate::limits::{CONFIG_BYTES_MAX, POOLS_MAX};
 
 #[track_caller]
@@ -95,7 +95,7 @@ fn names_of_ours_win_over_aliases() {
             settings.pools()[0].get(Id::PoolWorkers).value.to_string(),
             (from + 1).to_string()
         );
-        let notices = settings.notices().iter().map(|notice| notice.sentence());
+        let notices = settings.notices().iter().map(Notice::sentence);
         let alias_notices = notices.filter(|notice| notice.contains("FASTERAPI_*")).count();
         assert_eq!(alias_notices, 1, "one, however many there are");
     }
@@ -275,7 +275,11 @@ fn pools_are_bounded() {
 #[test]
 fn pools_can_be_planned_and_not_started() {
     let written = written("[limits]\nheaders = 9\n[pool.app]\nworkers = 1\n");
-    written.sources.resolve(&machine()).unwrap();
+    let config = written.sources.resolve(&machine()).unwrap();
+    assert_eq!(config.placement.pools.len(), 1);
+    let [notice] = config.notices.as_slice() else { panic!("{:?}", config.notices) };
+    assert_eq!(notice.weight, Weight::Warning);
+    assert!(notice.sentence().ends_with("corewise.toml:3)"), "{}", notice.sentence());
     let faults = written.sources.resolve_to_start(&machine()).unwrap_err();
     assert_eq!(faults.0[0].code, "E0106");
     assert!(faults.to_string().contains("corewise.toml:3:7"), "{faults}");
