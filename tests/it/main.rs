@@ -2,8 +2,8 @@
 //!
 //! `harness` starts and watches servers, `conformance` asks what the RFCs demand, `supervisor`,
 //! `stop`, `stall` and `survive` break things on purpose, `transfer` moves what is large or slow,
-//! `features` looks at what the demo shows, `routes` at what a file can answer, `placement` at where
-//! processes run.
+//! `features` looks at what the demo shows, `routes` at what a file can answer, `placement` at
+//! where processes run.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
