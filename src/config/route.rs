@@ -99,7 +99,7 @@ pub fn nothing_to_serve(file: Option<&str>) -> Fault {
     let path = file.unwrap_or("corewise.toml").to_owned();
     let source = Arc::new(Source { path, text: String::new() });
     let help = "write one at the end of the file, such as\n\n[[route]]\npath = \"/*\"\n\
-                respond = { body = \"it works\\n\" }\n";
+                respond = { body = \"it works\\n\" }";
     Fault::new(NOTHING_TO_SERVE, "", Origin::File { source, span: 0..0 }, message).with_help(help)
 }
 

@@ -84,6 +84,7 @@ impl<T> Router<T> {
 
     /// Where a request goes. `path` is the path as it was sent, or `*`; the values of the path's
     /// parameters replace what `params` held.
+    #[inline]
     pub fn route<'r>(&'r self, method: &Method, path: &str, params: &mut Params) -> Outcome<'r, T> {
         params.clear();
         if let Some(node) = self.literals.find(path) {
@@ -217,6 +218,7 @@ impl Literals {
         Self { by_length }
     }
 
+    #[inline]
     fn find(&self, path: &str) -> Option<usize> {
         let same_length = self.by_length.get(path.len())?;
         let place = same_length.binary_search_by(|(known, _)| (**known).cmp(path)).ok()?;

@@ -218,7 +218,8 @@ fn a_body_that_nobody_wants_is_not_waited_for() {
 fn a_wrong_route_is_exit_78_with_its_places() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("corewise.toml");
-    let text = "[[route]]\npath = \"/*\"\nrespond = {}\n[[route]]\npath = \"/a\"\nredirect = \"b\"\n\
+    let text = "[[route]]\npath = \"/*\"\nrespond = {}\n\
+                [[route]]\npath = \"/a\"\nredirect = \"b\"\n\
                 [[route]]\npath = \"/b\"\nrespond = { file = \"missing\" }\n";
     fs::write(&path, text).unwrap();
     let outcome = Launch::demo().set("config", &path.display().to_string()).run();

@@ -447,7 +447,8 @@ proptest! {
             Ok(config) => prop_assert!(!config.routes.is_empty()),
             Err(faults) => {
                 for fault in &faults.0 {
-                    prop_assert!(fault.origin.place().is_some() && !fault.help.is_empty(), "{fault}");
+                    let is_whole = fault.origin.place().is_some() && !fault.help.is_empty();
+                    prop_assert!(is_whole, "{}", fault);
                 }
             }
         }
