@@ -86,7 +86,7 @@ fn the_port_of_somebody_else_is_found_by_check() {
     let address = listener.local_addr().unwrap().to_string();
     let pid = format!("pid {}", std::process::id());
     expect(&["check", "--bind", &address], 71, &["error[E0401]", "taken by", &pid]);
-    expect(&["run", "--check", "--bind", &address], 71, &["error[E0401]"]);
+    expect(&["demo", "--check", "--bind", &address], 71, &["error[E0401]"]);
 }
 
 #[test]
@@ -124,8 +124,10 @@ fn init_writes_what_check_accepts_and_never_overwrites() {
     let file = path.display().to_string();
     expect(&["init", &file], 0, &["wrote"]);
     let first = fs::read_to_string(&path).unwrap();
-    let outcome = expect(&["check", "--config", &file, "--bind", "127.0.0.1:0"], 0, &[]);
-    assert_eq!(outcome.stderr, "");
+    let parts = ["nothing is wrong", file.as_str()];
+    let outcome = expect(&["check", "--config", &file, "--bind", "127.0.0.1:0"], 0, &parts);
+    // Small limits of the machine that tests it are not about the file.
+    assert!(!outcome.stderr.contains("error"), "{outcome:?}");
     fs::write(&path, "mine").unwrap();
     expect(&["init", &file], 1, &["exists", "--force"]);
     assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
@@ -192,7 +194,7 @@ fn a_plan_and_the_cores_are_one_object_each() {
     assert_eq!(plan["routes"].as_array().unwrap().len(), 1);
     assert!(json(&["cores", "--json"])["machine"]["cpus"][0]["number"].is_u64());
     let outcome = expect(&["plan", "--config", &file], 0, &["shard/0", "ml/0", "[pool.ml]"]);
-    assert!(outcome.stderr.contains("does not start"), "a pool is only planned: {outcome:?}");
+    assert!(outcome.stderr.contains("cannot be started by this version"), "{outcome:?}");
     expect(&["cores"], 0, &["usable"]);
 }
 
