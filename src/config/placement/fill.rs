@@ -113,7 +113,7 @@ impl<'a> Plan<'a> {
     }
 
     /// As many as somebody asked for: one per fast core, then the slower cores, then the second
-    /// threads, then what pools share.
+    /// threads, then the other halves of cores that pools name, then what pools share.
     fn counted_shards(&mut self, count: usize) -> Vec<usize> {
         let thread = |fast: bool, second: bool| {
             let cores = self.free.iter().filter(move |core| core.fast == fast);
@@ -127,7 +127,7 @@ impl<'a> Plan<'a> {
         if self.wishes.smt != Smt::One {
             stages.extend([thread(true, true), thread(false, true)]);
         }
-        stages.push(self.shared_cores());
+        stages.extend([self.leftovers(), self.shared_cores()]);
         let slow: BTreeSet<usize> = stages[1].iter().map(|core| core.threads[0]).collect();
         let mut cpus = Vec::new();
         for stage in stages {
@@ -143,6 +143,22 @@ impl<'a> Plan<'a> {
             self.note(format!("{} slower than the others, with a shard all the same", are(&slow)));
         }
         cpus
+    }
+
+    /// CPUs that nobody names on cores of which a pool names another, each like a core.
+    fn leftovers(&self) -> Vec<Core> {
+        let named = named(self.wishes);
+        let most = if self.wishes.smt == Smt::One { 1 } else { usize::MAX };
+        let half = self
+            .room
+            .cores
+            .iter()
+            .filter(|core| core.threads.iter().any(|cpu| named.contains(cpu)));
+        let cpus = half.flat_map(|core| {
+            let open = core.threads.iter().filter(|cpu| !named.contains(cpu)).take(most);
+            open.map(|&cpu| core.with(cpu)).collect::<Vec<_>>()
+        });
+        cpus.collect()
     }
 
     /// CPUs that pools name and would share, each like a core.

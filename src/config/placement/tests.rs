@@ -275,6 +275,12 @@ fn some_list() -> impl Strategy<Value = Vec<usize>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 2000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
     #[test]
     fn automatic_placement_never_fails(shape in shape(), wishes in wishes()) {
         let machine = made_up(&shape);
@@ -454,6 +460,9 @@ fn pools_on_named_cpus() {
     );
     let fewer = PoolWish { cores: Some(list("4,6-7")), max_workers: 4, ..ml(Workers::Count(2)) };
     check_place("offline", &pools([fewer]), "S0@0 S1@1 S2@3 ml0@4 ml1@6 ml2@7d ml3@4d");
+    let half = PoolWish { cores: Some(list("0-0")), ..named.clone() };
+    let beside = Wishes { shards: CpuWish::Count(1), ..pools([half]) };
+    check_place("vm-2-threads", &beside, "S0@1 ml0@0");
     let everything = PoolWish { cores: Some(list("0-1")), ..named };
     check_place("vm-2", &pools([everything]), "S0@0 ml0@1 ml1@0b");
 }
