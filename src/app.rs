@@ -7,9 +7,11 @@ use ::http::Method;
 
 use crate::cli;
 use crate::config::Config;
+use crate::config::route::{self, Target};
 use crate::exit::Exit;
-use crate::handler::{Handler, IntoHandler};
-use crate::router::{Builder, RouteError, Router};
+use crate::handler::{Handler, IntoHandler, IntoResponse, Response};
+use crate::http::Error;
+use crate::router::{Builder, RouteError, Table};
 use crate::shard::{self, Setup};
 use crate::supervisor::{self, Engine, ProbeError, Roles, ShardStart};
 
@@ -44,7 +46,7 @@ pub struct App {
 }
 
 impl App {
-    /// Without routes: everything is 404.
+    /// Without routes: what there is to serve stands in the file.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -105,18 +107,28 @@ impl App {
     }
 
     /// Serve with settings that were resolved elsewhere, until told to stop. Otherwise as
-    /// [`App::run`].
+    /// [`App::run`]. The routes of the file come before those of the application; without any
+    /// route at all there is nothing to serve, which is refused.
     #[must_use]
     pub fn run_with(self, config: Config) -> Exit {
         if !self.errors.is_empty() {
             return cli::refuse_routes(&self.errors);
         }
+        if self.handlers.is_empty() && config.routes.is_empty() {
+            return cli::refuse(&route::nothing_to_serve(config.file.as_deref()));
+        }
+        let mut handlers = self.handlers;
+        let of_file = config.routes.iter().map(|route| {
+            handlers.push(handler_of(&route.target));
+            (route.rule.clone(), handlers.len() - 1)
+        });
+        let table = Table::new(of_file, self.routes.build());
         // Each shard is a fork and takes its own copy of what is in here.
-        let table = RefCell::new(Some((self.routes.build(), self.handlers)));
+        let table = RefCell::new(Some((table, handlers)));
         let shard = |start: ShardStart<'_>| {
-            let (router, handlers) =
+            let (table, handlers) =
                 table.take().expect("a shard starts once in its process, from an untouched copy");
-            serve(start, router, handlers)
+            serve(start, table, handlers)
         };
         supervisor::run(config, Roles { probe: &probe, shard: &shard })
     }
@@ -141,8 +153,28 @@ impl std::fmt::Debug for App {
     }
 }
 
+/// What answers the requests of a route of the file.
+fn handler_of(target: &Target) -> Handler {
+    match target.clone() {
+        Target::Redirect { status, location } => {
+            Handler::Early(Box::new(move |request, response| {
+                *response = match location.render(request.path(), request.query_string()) {
+                    Some(to) => Response::redirect(status, &to).into_response(),
+                    None => Error::TargetInvalid.into_response(),
+                };
+            }))
+        }
+        Target::Respond(answer) => Handler::Early(Box::new(move |_, response| {
+            // The body is shared, and so is what the fields hold; their list alone is copied.
+            *response = Response::bytes(answer.body.clone()).status(answer.status);
+            response.content_type.clone_from(&answer.content_type);
+            response.fields.clone_from(&answer.fields);
+        })),
+    }
+}
+
 /// A shard's life, in its own process.
-fn serve(start: ShardStart<'_>, router: Router<usize>, handlers: Vec<Handler>) -> Exit {
+fn serve(start: ShardStart<'_>, table: Table<usize>, handlers: Vec<Handler>) -> Exit {
     let config = start.config;
     let end = shard::run(Setup {
         listeners: start.listeners,
@@ -150,7 +182,7 @@ fn serve(start: ShardStart<'_>, router: Router<usize>, handlers: Vec<Handler>) -
         signals: start.signals,
         supervisor: start.supervisor,
         page: Some(start.page),
-        router,
+        table,
         handlers,
         limits: config.http,
         connections_max: usize::try_from(config.shard.connections).unwrap_or(usize::MAX),
@@ -168,10 +200,32 @@ fn serve(start: ShardStart<'_>, router: Router<usize>, handlers: Vec<Handler>) -
     }
 }
 
+/// Finds out whether the engine works here, in a process of its own, and its name. For questions:
+/// a start does it by itself.
+///
+/// # Errors
+/// What is refused, and what to do about it.
+pub fn probe_engine() -> Result<String, cli::Trouble> {
+    let trouble = |error: ProbeError| cli::Trouble { reason: error.reason, fix: error.fix };
+    supervisor::probe(&probe).map(|engine| engine.name).map_err(trouble)
+}
+
 /// Whether the engine works here.
 fn probe() -> Result<Engine, ProbeError> {
     match shard::probe() {
         Ok(()) => Ok(Engine { name: "io_uring".to_owned() }),
         Err(error) => Err(ProbeError { reason: error.to_string(), fix: error.fix().to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Machine, Sources};
+
+    #[test]
+    fn without_any_route_nothing_is_started() {
+        let config = Sources::default().resolve(&Machine::uniform(&[0], &[0])).unwrap();
+        assert_eq!(App::new().run_with(config), Exit::Config);
     }
 }

@@ -74,6 +74,18 @@ pub const COPY_BYTES_MAX: usize = 16 << 10;
 pub const OUTPUT_BYTES_HIGH: usize = 64 << 10;
 /// Request body bytes that wait for a handler before its client is made to wait.
 pub const UPLOAD_BYTES_HIGH: usize = 64 << 10;
+/// Largest configuration file, drop-ins each for themselves.
+pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
+/// Most pools of workers.
+pub const POOLS_MAX: usize = 64;
+/// Most routes of a file: a request may be compared with each of them.
+pub const ROUTES_MAX: usize = 1000;
+/// Most hosts, methods or values of a header field that one route names.
+pub const ROUTE_NAMES_MAX: usize = 64;
+/// Longest target of a redirect, as it is written.
+pub const ROUTE_TARGET_BYTES_MAX: usize = 2048;
+/// Largest file that a route answers with: it is held in memory.
+pub const ROUTE_FILE_BYTES_MAX: u64 = 1 << 20;
 
 const _: () = {
     assert!(COPY_BYTES_MAX <= OUTPUT_BYTES_HIGH);

@@ -1,69 +1,158 @@
-//! `corewise check`: every value with where it came from, and what it means on this machine.
+//! `corewise check`: everything that is wrong, in one run; then every value with where it came
+//! from, how a change of it takes effect, and what the system does not grant.
 
-use std::io::{self, Write as _};
+use std::io;
+use std::net::SocketAddr;
 
-use crate::config::options::OPTIONS;
-use crate::config::value::cpu_list;
-use crate::config::{Config, Settings, Sources};
+use serde_json::json;
+
+use super::output::{Paint, Tone, complain, write, write_json};
+use super::{Ask, Probe, read_machine, refuse, resolve, resolve_for, values};
+use crate::config::grants::{ADDRESS_TAKEN, Finding, Grants};
+use crate::config::route::nothing_to_serve;
+use crate::config::{Config, Notice, Settings};
 use crate::exit::Exit;
+use crate::net::listener::try_address;
+use crate::sys::host::Host;
+use crate::sys::procfs::{Holder, listener_holder};
 
-/// Prints settings that were found to be right.
-pub(super) fn print(sources: &Sources, config: &Config) -> Exit {
-    let (settings, _) = Settings::gather(sources);
-    let text = render(&settings, config);
-    match io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => Exit::Clean,
-        Err(_) => Exit::Found,
-    }
-}
-
-fn render(settings: &Settings, config: &Config) -> String {
-    let mut text = String::new();
-    let mut table = "";
-    for def in &OPTIONS {
-        if def.table != table {
-            table = def.table;
-            text += &format!("[{table}]\n");
-        }
-        let setting = settings.get(def.id);
-        let (value, origin) = (setting.value.to_string(), &setting.origin);
-        text += &format!("{:<24} = {value:<24} # {origin}\n", def.name);
-    }
-    let cpus: Vec<usize> = config.shards.iter().filter_map(|shard| shard.cpu).collect();
-    let (shards, noun) = match config.shards.len() {
-        1 => ("1 shard".to_owned(), "CPU"),
-        count => (format!("{count} shards"), "CPUs"),
+/// `serves` is true when the settings are to serve by themselves, without an application's routes.
+pub(super) fn run(ask: &Ask, serves: bool, probe: Probe<'_>) -> Exit {
+    let resolved = if serves {
+        resolve(&ask.sources).and_then(something_to_serve)
+    } else {
+        read_machine().and_then(|machine| resolve_for(&ask.sources, &machine))
     };
-    text += &format!("\n{shards} on {noun} {}\n", cpu_list(&cpus));
-    text
+    let mut config = match resolved {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let findings = ask_the_system(&mut config, probe);
+    let (settings, _) = Settings::gather(&ask.sources);
+    let exit = exit(&findings);
+    if ask.json {
+        let object = json!({
+            "findings": findings.iter().map(finding_to_json).collect::<Vec<_>>(),
+            "notices": config.notices.iter().map(Notice::sentence).collect::<Vec<_>>(),
+            "settings": values::to_json(&settings),
+        });
+        return write_json(&object, exit);
+    }
+    let paint = Paint::of_errors();
+    for notice in &config.notices {
+        complain(&format!("{}\n", notice.render(paint == Paint::On)));
+    }
+    for finding in &findings {
+        complain(&show(finding, paint));
+    }
+    let mut text = values::render(&settings);
+    if exit == Exit::Clean {
+        text += &conclusion(&settings, &config);
+    }
+    write(&text, exit)
 }
+
+fn something_to_serve(config: Config) -> Result<Config, Exit> {
+    if config.routes.is_empty() {
+        return Err(refuse(&nothing_to_serve(config.file.as_deref())));
+    }
+    Ok(config)
+}
+
+/// What was read, in a line.
+fn conclusion(settings: &Settings, config: &Config) -> String {
+    let files = match settings.files() {
+        [] => "no configuration file".to_owned(),
+        files => files.join(", "),
+    };
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    let (shards, routes) = (config.placement.shards.len(), config.routes.len());
+    let (shard, route) = (plural(shards), plural(routes));
+    format!("\nnothing is wrong: {files}; {shards} shard{shard}, {routes} route{route}\n")
+}
+
+/// Everything that the system would refuse or cut.
+pub(super) fn ask_the_system(config: &mut Config, probe: Probe<'_>) -> Vec<Finding> {
+    let mut findings = refused_addresses(&config.server.listen);
+    if let Err(trouble) = probe() {
+        findings.push(Finding::of_engine(trouble.reason, trouble.fix));
+    }
+    findings.extend(Grants::from(&Host::read()).fit(config));
+    findings
+}
+
+fn refused_addresses(addresses: &[SocketAddr]) -> Vec<Finding> {
+    let has_v4 = |port| addresses.iter().any(|other| other.is_ipv4() && other.port() == port);
+    let refused = addresses.iter().filter_map(|address| {
+        let error = try_address(*address, has_v4(address.port())).err()?;
+        Some(judge(*address, &error.error, listener_holder(*address)))
+    });
+    refused.collect()
+}
+
+fn judge(address: SocketAddr, refused: &io::Error, holder: Option<Holder>) -> Finding {
+    let is_ours = holder.as_ref().is_some_and(|holder| holder.name == OWN_NAME);
+    let finding = Finding::of_address(address, refused, holder);
+    if is_ours { beside_ourselves(finding) } else { finding }
+}
+
+/// Settings are most often checked while the server that they are for is running.
+fn beside_ourselves(finding: Finding) -> Finding {
+    if finding.code != ADDRESS_TAKEN {
+        return finding;
+    }
+    let fix = "nothing, if that is the server that these settings are for; else listen elsewhere";
+    Finding { exit: None, fix: fix.into(), ..finding }
+}
+
+/// How a start would end: by the first thing that is refused.
+fn exit(findings: &[Finding]) -> Exit {
+    findings.iter().find_map(|finding| finding.exit).unwrap_or(Exit::Clean)
+}
+
+pub(super) fn show(finding: &Finding, paint: Paint) -> String {
+    let (word, tone) = match finding.exit {
+        Some(_) => ("error", Tone::Bad),
+        None => ("warning", Tone::Warn),
+    };
+    let head = paint.paint(tone, &format!("{word}[{}]", finding.code));
+    format!("{head}: {}\n  = help: {}\n", finding.message, finding.fix)
+}
+
+pub(super) fn finding_to_json(finding: &Finding) -> serde_json::Value {
+    json!({
+        "code": finding.code,
+        "exit": finding.exit.map(Exit::code),
+        "message": finding.message,
+        "fix": finding.fix,
+    })
+}
+
+/// The short name of a running supervisor.
+const OWN_NAME: &str = "corewise";
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Machine;
-    use crate::config::options::Id;
+
+    fn finding(name: &str) -> Finding {
+        let holder = Some(Holder { pid: 7, name: name.into() });
+        let taken = io::ErrorKind::AddrInUse.into();
+        judge("127.0.0.1:80".parse().unwrap(), &taken, holder)
+    }
 
     #[test]
-    fn every_value_is_shown_with_its_origin() {
-        let sources = Sources {
-            environment: vec![("COREWISE_LIMITS__KEEP_ALIVE".into(), "3s".into())],
-            flags: vec![(Id::CoresShards, "1".into())],
-            ..Sources::default()
-        };
-        let machine = Machine { online: vec![0, 1], allowed: vec![0, 1] };
-        let config = sources.resolve(&machine).unwrap();
-        let text = render(&Settings::gather(&sources).0, &config);
-        let has = |line: &str| {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            text.lines().any(|shown| shown.split_whitespace().eq(words.iter().copied()))
-        };
-        assert!(has("keep-alive = 3s # env COREWISE_LIMITS__KEEP_ALIVE"), "{text}");
-        assert!(has("shards = 1 # --shards"), "{text}");
-        assert!(has("level = info # default"), "{text}");
-        assert!(has("1 shard on CPU 0"), "{text}");
-        let config = Sources::default().resolve(&machine).unwrap();
-        let text = render(&Settings::gather(&Sources::default()).0, &config);
-        assert!(text.ends_with("\n2 shards on CPUs 0-1\n"), "{text}");
+    fn our_own_server_on_the_port_is_no_error() {
+        let (ours, other) = (finding("corewise"), finding("nginx"));
+        assert_eq!((ours.exit, other.exit), (None, Some(Exit::System)));
+        assert!(ours.fix.starts_with("nothing, if"), "{ours:?}");
+        assert_eq!(exit(&[ours.clone(), other.clone()]), Exit::System);
+        assert_eq!(exit(&[ours]), Exit::Clean);
+        let shown = show(&other, Paint::Off);
+        let expected = "\
+error[E0401]: cannot listen on 127.0.0.1:80: the port is taken by pid 7 (nginx)
+  = help: stop that process, or listen elsewhere with --bind
+";
+        assert_eq!(shown, expected);
     }
 }

@@ -1,99 +1,363 @@
-//! The TOML file, walked with the option table, so that all faults are found in one run.
+//! The TOML file and its drop-ins, walked with the option table, so that all faults are found in
+//! one run.
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{
-    BAD_VALUE, Fault, Faults, NOT_YET as NOT_YET_CODE, SYNTAX, UNKNOWN_KEY, UNKNOWN_TABLE,
+    BAD_VALUE, Fault, Faults, NOT_YET, SYNTAX, TOO_MANY_FAULTS, UNKNOWN_KEY, UNKNOWN_TABLE,
     UNREADABLE, WRONG_TYPE,
 };
-use super::options::{Id, NOT_YET, OPTIONS, OptionDef};
-use super::settings::{Origin, bad_value};
+use super::options::{self, Id, LATER_TABLES, OptionDef};
+use super::origin::{Origin, Source};
+use super::route::{self, RouteConfig};
+use super::settings::not_yet;
 use super::suggest::nearest;
-use super::value::{BadValue, Kind, Value};
+use super::value::{BadValue, Kind, Value, variable};
+use crate::limits::{CONFIG_BYTES_MAX, POOLS_MAX};
 
-/// Reads the file; what is wrong in it is noted and left out.
-pub(super) fn read(path: &Path, faults: &mut Faults) -> Vec<(Id, Value, Origin)> {
-    let name: Arc<str> = path.display().to_string().into();
-    match fs::read_to_string(path) {
-        Ok(text) => parse(&name, &text, faults),
+/// What a file says.
+#[derive(Debug, Default)]
+pub(super) struct Document {
+    /// Values, in the order of the file.
+    pub(super) values: Vec<Written>,
+    /// Pools with the place of their name.
+    pub(super) pools: Vec<(String, Origin)>,
+    /// Routes in their order.
+    pub(super) routes: Vec<RouteConfig>,
+}
+
+/// A value that a file sets.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// The pool, for an option of pools.
+    pub(super) pool: Option<String>,
+    pub(super) id: Id,
+    pub(super) value: Value,
+    pub(super) origin: Origin,
+    /// The places of the entries of a list.
+    pub(super) parts: Vec<Origin>,
+}
+
+/// Reads a file; what is wrong in it is noted and left out.
+pub(super) fn read(path: &Path, faults: &mut Faults) -> Document {
+    let name = shown_path(path);
+    match read_bytes(path) {
+        Ok(bytes) => parse(name, bytes, faults),
         Err(error) => {
-            let origin = Origin::File { path: name, line: 1, column: 1, span: 0..0 };
-            faults.0.push(Fault {
-                code: UNREADABLE,
-                key: String::new(),
-                origin,
-                message: format!("cannot read the file: {error}"),
-                fix: "name another file with --config, or none".into(),
-            });
-            Vec::new()
+            let origin = whole(name, String::new(), 0..0);
+            let fault =
+                Fault::new(UNREADABLE, "", origin, format!("cannot read the file: {error}"))
+                    .with_help("name another file with --config, or none");
+            faults.0.push(fault);
+            Document::default()
         }
     }
 }
 
-fn parse(name: &Arc<str>, text: &str, faults: &mut Faults) -> Vec<(Id, Value, Origin)> {
-    let mut walk = Walk { name, text, faults, found: Vec::new() };
-    let (document, errors) = DeTable::parse_recoverable(text);
-    for error in errors {
-        let span = error.span().unwrap_or(0..0);
-        walk.fault(SYNTAX, String::new(), span, error.message().to_owned(), String::new());
-    }
-    walk.document(document.get_ref());
-    walk.found
+/// The drop-ins beside a file, by name.
+pub(super) fn drop_ins(file: &Path, faults: &mut Faults) -> Vec<PathBuf> {
+    let folder = file.with_file_name(DROP_INS);
+    let listed = match folder.read_dir() {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+        Err(error) => Err(error),
+    };
+    let mut paths = listed.unwrap_or_else(|error| {
+        let origin = whole(shown_path(&folder), String::new(), 0..0);
+        let message = format!("cannot list the drop-ins: {error}");
+        faults.0.push(
+            Fault::new(UNREADABLE, "", origin, message)
+                .with_help("make it a folder that can be read, or remove it"),
+        );
+        Vec::new()
+    });
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    paths.sort();
+    paths
 }
 
-struct Walk<'a> {
-    name: &'a Arc<str>,
-    text: &'a str,
+/// Reads a list or a table that a variable or a flag writes as TOML has it.
+pub(super) fn parse_value(kind: &Kind, text: &str) -> Result<Value, BadValue> {
+    let is_toml = matches!(kind, Kind::Texts { .. } | Kind::Variables)
+        && text.trim_start().starts_with(['[', '{']);
+    if !is_toml {
+        return kind.parse(text);
+    }
+    let wrong = |message: String| BadValue { message, fix: kind.example(), not_yet: false };
+    let value = DeValue::parse(text.trim()).map_err(|error| wrong(error.message().to_owned()))?;
+    read_value(kind, value.get_ref()).map_err(|unfit| match unfit.reason {
+        Reason::Bad(bad) => bad,
+        Reason::Type(message) => wrong(message),
+    })
+}
+
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // One byte more tells a file that is too large from one that just fits.
+    File::open(path)?.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > CONFIG_BYTES_MAX {
+        let reason = format!("it has more than {} KiB", CONFIG_BYTES_MAX >> 10);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+    }
+    Ok(bytes)
+}
+
+fn parse(name: String, bytes: Vec<u8>, faults: &mut Faults) -> Document {
+    let first = faults.0.len();
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            faults.0.push(not_text(name, &error));
+            return Document::default();
+        }
+    };
+    let source = Arc::new(Source { path: name, text });
+    let mut walk = Walk { source: &source, faults, first, found: Document::default() };
+    let (document, errors) = DeTable::parse_recoverable(&source.text);
+    let names = if errors.is_empty() { Vec::new() } else { all_names(document.get_ref()) };
+    for error in errors.into_iter().take(FAULTS_MAX) {
+        let span = error.span().unwrap_or(0..0);
+        let first = (error.message() == DUPLICATE).then(|| walk.same_name(&names, &span)).flatten();
+        let fault =
+            walk.fault(SYNTAX, String::new(), span, error.message().to_owned(), String::new());
+        if let Some(first) = first {
+            *fault = fault.clone().with_second(first, "first written here");
+            fault.help = "keep one of them".to_owned();
+        }
+    }
+    walk.document(document.get_ref());
+    if walk.is_full() {
+        let message = format!("{FAULTS_MAX} faults in one file; the rest of it was not looked at");
+        let fix = "name another file if this is not a configuration".to_owned();
+        walk.fault(
+            TOO_MANY_FAULTS,
+            String::new(),
+            source.text.len()..source.text.len(),
+            message,
+            fix,
+        );
+    }
+    let mut found = walk.found;
+    found.values.sort_by_key(|written| start(&written.origin));
+    found.pools.sort_by_key(|(_, origin)| start(origin));
+    faults.0[first..].sort_by_key(|fault| start(&fault.origin));
+    found
+}
+
+/// The places of all names in a table and below it.
+fn all_names(table: &DeTable<'_>) -> Vec<Range<usize>> {
+    let below = |value: &DeValue<'_>| value.as_table().map(all_names).unwrap_or_default();
+    let names = table.iter().flat_map(|(name, value)| {
+        let mut names = below(value.get_ref());
+        names.push(name.span());
+        names
+    });
+    names.collect()
+}
+
+fn not_text(name: String, error: &std::string::FromUtf8Error) -> Fault {
+    let at = error.utf8_error().valid_up_to();
+    // Up to the bad byte the text is the same, so its place is too.
+    let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+    let end = at + char::REPLACEMENT_CHARACTER.len_utf8();
+    Fault::new(UNREADABLE, "", whole(name, text, at..end), "the file is not UTF-8")
+        .with_label(format!("byte {at} is {:#04x}", error.as_bytes()[at]))
+        .with_help("save it as UTF-8")
+}
+
+fn whole(path: String, text: String, span: Range<usize>) -> Origin {
+    Origin::File { source: Arc::new(Source { path, text }), span }
+}
+
+fn start(origin: &Origin) -> usize {
+    if let Origin::File { span, .. } = origin { span.start } else { 0 }
+}
+
+pub(super) struct Walk<'a> {
+    source: &'a Arc<Source>,
     faults: &'a mut Faults,
-    found: Vec<(Id, Value, Origin)>,
+    /// How many there were before this file.
+    first: usize,
+    found: Document,
+}
+
+/// The table that keys stand in.
+#[derive(Clone, Copy)]
+struct Home<'a> {
+    /// As the option table has it.
+    table: &'static str,
+    /// The name of the pool, if it is one.
+    pool: Option<&'a str>,
+    /// The keys above, each with a dot behind it.
+    prefix: &'a str,
+}
+
+impl Home<'_> {
+    fn key(&self, written: &str) -> String {
+        match self.pool {
+            Some(pool) => format!("pool.{pool}.{}{written}", self.prefix),
+            None => format!("{}.{}{written}", self.table, self.prefix),
+        }
+    }
+
+    /// The options here, by what is left of their names.
+    fn options(&self) -> impl Iterator<Item = (&'static str, &'static OptionDef)> + Clone {
+        let prefix = self.prefix.to_owned();
+        options::of_table(self.table)
+            .filter_map(move |def| Some((def.name.strip_prefix(prefix.as_str())?, def)))
+    }
 }
 
 impl Walk<'_> {
+    /// True when there are so many faults that more of them help nobody.
+    fn is_full(&self) -> bool {
+        self.faults.0.len() - self.first >= FAULTS_MAX
+    }
+
     fn document(&mut self, document: &DeTable<'_>) {
         for (name, value) in document {
-            match (name.get_ref().as_ref(), value.get_ref()) {
-                ("version", value) => self.version(value, name.span()),
-                (table, _) if is_later_table(table) => self.not_yet(table, name.span()),
-                (table, _) if !is_table(table) => self.unknown_table(table, name.span()),
-                (table, DeValue::Table(entries)) => self.table(table, entries),
-                (table, value) => {
-                    let message = format!("`{table}` is a table, not {}", article(value));
-                    let fix = format!("write [{table}] and its keys below");
-                    self.fault(WRONG_TYPE, table.to_owned(), name.span(), message, fix);
+            if self.is_full() {
+                return;
+            }
+            let (table, span) = (name.get_ref().as_ref(), name.span());
+            if table == "route" {
+                self.found.routes = route::read(self, span, value);
+                continue;
+            }
+            let known = options::all().map(|def| top(def.table)).find(|known| *known == table);
+            let later = LATER_TABLES.iter().find(|(later, _)| *later == table);
+            match (known, value.get_ref()) {
+                (_, value) if table == "version" => self.version(value, span),
+                (None, _) => match later {
+                    Some((_, needs)) => self.not_yet(table.to_owned(), needs, span),
+                    None => self.unknown_table(table, span),
+                },
+                (Some("pool"), DeValue::Table(pools)) => self.pools(pools),
+                (Some(table), DeValue::Table(entries)) => {
+                    self.section(Home { table, pool: None, prefix: "" }, entries);
+                }
+                (Some(table), value) => self.not_a_table(table, value, span),
+            }
+        }
+    }
+
+    /// The nearest name before a place that is written as there.
+    fn same_name(&self, names: &[Range<usize>], span: &Range<usize>) -> Option<Origin> {
+        let text = |span: &Range<usize>| self.source.text.get(span.clone());
+        let before = names.iter().filter(|name| name.start < span.start);
+        let same = before.filter(|name| text(name) == text(span)).max_by_key(|name| name.start)?;
+        Some(self.origin(same.clone()))
+    }
+
+    fn pools(&mut self, pools: &DeTable<'_>) {
+        for (name, value) in pools {
+            if self.is_full() {
+                return;
+            }
+            let (pool, span) = (name.get_ref().as_ref(), name.span());
+            let DeValue::Table(entries) = value.get_ref() else {
+                let message = format!("`{}` stands in [pool], but a pool has a name", shown(pool));
+                let help = "write [pool.app] and its keys below".to_owned();
+                self.fault(WRONG_TYPE, String::new(), span, message, help).label =
+                    "not a pool".to_owned();
+                continue;
+            };
+            let origin = self.origin(span.clone());
+            if !is_pool_name(pool) {
+                let message = format!("`{}` is not the name of a pool", shown(pool));
+                let help = format!(
+                    "use up to {POOL_NAME_BYTES_MAX} small letters, digits and `-`, \
+                     beginning with a letter"
+                );
+                self.fault(BAD_VALUE, String::new(), span, message, help);
+            } else if self.found.pools.len() == POOLS_MAX {
+                let message = format!("there are more than {POOLS_MAX} pools");
+                self.fault(BAD_VALUE, String::new(), span, message, "remove some".to_owned());
+                return;
+            } else {
+                self.found.pools.push((pool.to_owned(), origin));
+            }
+            self.section(Home { table: "pool", pool: Some(pool), prefix: "" }, entries);
+        }
+    }
+
+    fn section(&mut self, home: Home<'_>, entries: &DeTable<'_>) {
+        for (name, value) in entries {
+            if self.is_full() {
+                return;
+            }
+            let (written, span) = (name.get_ref().as_ref(), name.span());
+            let group = format!("{written}.");
+            let mut below = home.options().filter(|(left, _)| left.starts_with(&group)).peekable();
+            if let Some((_, def)) = home.options().find(|(left, _)| *left == written) {
+                self.option(home, def, span, value);
+            } else if below.peek().is_some() {
+                let later = below.map(|(_, def)| def.later()).reduce(Option::and).flatten();
+                let prefix = format!("{}{group}", home.prefix);
+                match (later, value.get_ref()) {
+                    (Some(needs), _) => self.not_yet(home.key(written), needs, span),
+                    (None, DeValue::Table(entries)) => {
+                        self.section(Home { prefix: &prefix, ..home }, entries);
+                    }
+                    (None, value) => self.not_a_table(&home.key(written), value, span),
+                }
+            } else {
+                self.unknown_key(home, written, span);
+            }
+        }
+    }
+
+    fn option(
+        &mut self,
+        home: Home<'_>,
+        def: &'static OptionDef,
+        name: Range<usize>,
+        value: &Spanned<DeValue<'_>>,
+    ) {
+        let key = home.pool.map_or_else(|| def.key(), |pool| def.key_in(pool));
+        if let Some(needs) = def.later() {
+            return self.not_yet(key, needs, name);
+        }
+        let origin = self.origin(value.span());
+        match read_value(&def.kind, value.get_ref()) {
+            Ok(Value::Choice(word)) if def.later_word(word).is_some() => {
+                self.faults.0.extend(later_word(def, key, word, origin));
+            }
+            Ok(read) => self.found.values.push(Written {
+                pool: home.pool.map(str::to_owned),
+                id: def.id,
+                value: read,
+                origin,
+                parts: self.parts(value.get_ref()),
+            }),
+            // The parser puts nothing where it found nothing, and has said so.
+            Err(_) if value.span().is_empty() => {}
+            Err(Unfit { span, reason }) => {
+                let span = span.unwrap_or_else(|| value.span());
+                match reason {
+                    Reason::Bad(bad) => {
+                        self.faults.0.push(bad_value(key, bad, self.origin(span)));
+                    }
+                    Reason::Type(message) => {
+                        let label = format!("expected {}", def.kind.noun());
+                        self.fault(WRONG_TYPE, key, span, message, def.kind.example()).label =
+                            label;
+                    }
                 }
             }
         }
     }
 
-    fn table(&mut self, table: &str, entries: &DeTable<'_>) {
-        for (name, value) in entries {
-            let written = name.get_ref().as_ref();
-            if let Some(def) = OPTIONS.iter().find(|def| def.table == table && def.name == written)
-            {
-                self.option(def, value);
-            } else if is_later_key(table, written) {
-                self.not_yet(&format!("{table}.{written}"), name.span());
-            } else {
-                self.unknown_key(table, written, name.span());
-            }
-        }
-    }
-
-    fn option(&mut self, def: &'static OptionDef, value: &Spanned<DeValue<'_>>) {
-        let origin = self.origin(value.span());
-        match read_value(&def.kind, value.get_ref()) {
-            Ok(value) => self.found.push((def.id, value, origin)),
-            Err(ValueFault::Bad(bad)) => self.faults.0.push(bad_value(def.id, bad, origin)),
-            Err(ValueFault::Type(message)) => {
-                self.fault(WRONG_TYPE, def.key(), value.span(), message, def.kind.example());
-            }
-        }
+    fn parts(&self, value: &DeValue<'_>) -> Vec<Origin> {
+        let entries = value.as_array().into_iter().flatten();
+        entries.map(|entry| self.origin(entry.span())).collect()
     }
 
     fn version(&mut self, value: &DeValue<'_>, span: Range<usize>) {
@@ -103,117 +367,230 @@ impl Walk<'_> {
         }
     }
 
+    fn not_a_table(&mut self, key: &str, value: &DeValue<'_>, span: Range<usize>) {
+        let message = format!("`{key}` is a table, not {}", article(value));
+        let name = if key == "pool" { "pool.app" } else { key };
+        let help = format!("write [{name}] and its keys below");
+        self.fault(WRONG_TYPE, String::new(), span, message, help);
+    }
+
     fn unknown_table(&mut self, table: &str, span: Range<usize>) {
         // A key of some table that was written outside of any is a common slip.
-        let home = OPTIONS.iter().find(|def| def.name == table);
-        let fix = match (home, nearest(table, OPTIONS.iter().map(|def| def.table))) {
-            (Some(def), _) => format!("`{table}` belongs below [{}]", def.table),
-            (None, Some(near)) => format!("a table with a similar name exists: [{near}]"),
-            (None, None) => "remove it".into(),
-        };
-        self.fault(UNKNOWN_TABLE, String::new(), span, format!("unknown table `{table}`"), fix);
+        let home = options::all().find(|def| def.name == table);
+        let tables = options::all().map(|def| top(def.table)).chain(["route"]);
+        let near = nearest(table, tables);
+        let message = format!("unknown table `{}`", shown(table));
+        let patch = span.clone();
+        let fault = self.fault(UNKNOWN_TABLE, String::new(), span, message, String::new());
+        match (home, near) {
+            (Some(def), _) => fault.help = format!("`{table}` belongs below [{}]", def.table),
+            (None, Some(near)) => {
+                *fault = fault.clone().with_patch(patch, near);
+                fault.help = "a table with a similar name exists".to_owned();
+            }
+            (None, None) => fault.help = "remove it".to_owned(),
+        }
     }
 
-    fn unknown_key(&mut self, table: &str, key: &str, span: Range<usize>) {
-        let here = OPTIONS.iter().filter(|def| def.table == table).map(|def| def.name);
-        let home = OPTIONS.iter().find(|def| def.name == key);
-        let fix = match (nearest(key, here), home) {
-            (Some(near), _) => format!("a setting with a similar name exists: {near}"),
-            (None, Some(def)) => format!("`{key}` belongs below [{}]", def.table),
-            (None, None) => "remove it".into(),
-        };
-        self.fault(
-            UNKNOWN_KEY,
-            String::new(),
-            span,
-            format!("unknown key `{key}` in [{table}]"),
-            fix,
-        );
+    fn unknown_key(&mut self, home: Home<'_>, key: &str, span: Range<usize>) {
+        let here = home.options().map(|(left, _)| left.split('.').next().unwrap_or(left));
+        let near = nearest(key, here);
+        let elsewhere = options::all().find(|def| def.name == key);
+        let message = format!("unknown key `{}`", shown(key));
+        let patch = span.clone();
+        let fault = self.fault(UNKNOWN_KEY, String::new(), span, message, String::new());
+        match (near, elsewhere) {
+            (Some(near), _) => {
+                *fault = fault.clone().with_patch(patch, near);
+                fault.help = "a setting with a similar name exists".to_owned();
+            }
+            (None, Some(def)) => fault.help = format!("`{key}` belongs below [{}]", def.table),
+            (None, None) => fault.help = "remove it".to_owned(),
+        }
     }
 
-    fn not_yet(&mut self, key: &str, span: Range<usize>) {
-        let message = format!("`{key}` is not available in this version yet");
-        self.fault(NOT_YET_CODE, String::new(), span, message, "remove it".into());
+    fn not_yet(&mut self, key: String, needs: &str, span: Range<usize>) {
+        self.faults.0.push(not_yet(key, needs, self.origin(span)));
     }
 
-    fn fault(
+    /// Notes a fault at a place in the file.
+    pub(super) fn fault(
         &mut self,
         code: &'static str,
         key: String,
         span: Range<usize>,
         message: String,
         fix: String,
-    ) {
-        let origin = self.origin(span);
-        self.faults.0.push(Fault { code, key, origin, message, fix });
+    ) -> &mut Fault {
+        let label = match code {
+            UNKNOWN_KEY => "not a setting of this table",
+            UNKNOWN_TABLE => "not a table of this file",
+            _ => "",
+        };
+        let fault = Fault::new(code, key, self.origin(span), message);
+        self.faults.0.push_mut(fault.with_label(label).with_help(fix))
     }
 
-    fn origin(&self, span: Range<usize>) -> Origin {
-        let before = &self.text[..self.text.floor_char_boundary(span.start)];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Origin::File {
-            path: Arc::clone(self.name),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-            span,
-        }
+    /// The file that is read.
+    pub(super) fn source(&self) -> &Source {
+        self.source
+    }
+
+    /// A place in the file.
+    pub(super) fn origin(&self, span: Range<usize>) -> Origin {
+        Origin::File { source: Arc::clone(self.source), span }
     }
 }
 
-enum ValueFault {
+/// The fault of a value that cannot be read.
+pub(super) fn bad_value(key: String, bad: BadValue, origin: Origin) -> Fault {
+    let code = if bad.not_yet { NOT_YET } else { BAD_VALUE };
+    let label = if bad.not_yet { "later" } else { "" };
+    Fault::new(code, key, origin, bad.message).with_label(label).with_help(bad.fix)
+}
+
+/// The fault of a word that has no effect yet.
+pub(super) fn later_word(
+    def: &OptionDef,
+    key: String,
+    word: &str,
+    origin: Origin,
+) -> Option<Fault> {
+    let needs = def.later_word(word)?;
+    let message = format!("`{word}` is not available in this version yet: {needs}");
+    let help = format!("write \"{}\"", def.default);
+    Some(Fault::new(NOT_YET, key, origin, message).with_label("later").with_help(help))
+}
+
+/// Why a value is not what an option takes.
+struct Unfit {
+    /// The entry that it is about, if the value is a list or a table.
+    span: Option<Range<usize>>,
+    reason: Reason,
+}
+
+enum Reason {
     Bad(BadValue),
     Type(String),
 }
 
-impl From<BadValue> for ValueFault {
+impl From<BadValue> for Unfit {
     fn from(bad: BadValue) -> Self {
-        Self::Bad(bad)
+        Self { span: None, reason: Reason::Bad(bad) }
     }
 }
 
-fn read_value(kind: &Kind, value: &DeValue<'_>) -> Result<Value, ValueFault> {
+impl Unfit {
+    fn of_type(message: impl Into<String>) -> Self {
+        Self { span: None, reason: Reason::Type(message.into()) }
+    }
+
+    fn at(self, span: Range<usize>) -> Self {
+        Self { span: Some(span), ..self }
+    }
+}
+
+fn read_value(kind: &Kind, value: &DeValue<'_>) -> Result<Value, Unfit> {
     match (kind, value) {
+        (Kind::Auto(_), DeValue::String(text)) if text.eq_ignore_ascii_case("auto") => {
+            Ok(Value::Auto)
+        }
+        (Kind::Auto(inner), value) => {
+            read_value(inner, value).map_err(|unfit| match unfit.reason {
+                Reason::Bad(bad) => BadValue { fix: kind.example(), ..bad }.into(),
+                Reason::Type(message) => Unfit::of_type(message),
+            })
+        }
         (Kind::Addresses, DeValue::Array(entries)) => read_addresses(kind, entries),
+        (Kind::Texts { .. }, DeValue::Array(entries)) => read_texts(kind, entries),
+        (Kind::Texts { .. }, DeValue::String(_)) => {
+            Err(Unfit::of_type("a list stands in brackets"))
+        }
+        (Kind::Variables, DeValue::Table(entries)) => read_variables(kind, entries),
+        (Kind::Bool, DeValue::Boolean(is)) => Ok(Value::Bool(*is)),
+        (Kind::Fraction, DeValue::Float(number)) => Ok(kind.parse(number.as_str())?),
         (
-            Kind::Cpus | Kind::Count { .. } | Kind::Size { .. } | Kind::Time { .. },
+            Kind::Count { .. }
+            | Kind::Cpus
+            | Kind::Fraction
+            | Kind::Integer { .. }
+            | Kind::Reserve
+            | Kind::Size { .. }
+            | Kind::Time { .. },
             DeValue::Integer(integer),
         ) => Ok(kind.parse(&plain_integer(integer)?)?),
-        (Kind::Count { .. }, DeValue::String(_)) => {
-            Err(ValueFault::Type("a number is written without quotes".into()))
+        (Kind::CpuList | Kind::CpuSelect, DeValue::Integer(_)) => {
+            Err(Unfit::of_type("a list of CPUs stands in quotes"))
         }
+        (Kind::Count { .. } | Kind::Fraction | Kind::Integer { .. }, DeValue::String(_)) => {
+            Err(Unfit::of_type("a number is written without quotes"))
+        }
+        (Kind::Bool, DeValue::String(_)) => {
+            Err(Unfit::of_type("true and false are written without quotes"))
+        }
+        (Kind::Variables, _) => Err(Unfit::of_type("a table stands in braces")),
         (_, DeValue::String(text)) => Ok(kind.parse(text)?),
         (_, value) => {
-            Err(ValueFault::Type(format!("{} is not what this setting takes", article(value))))
+            Err(Unfit::of_type(format!("{} is not what this setting takes", article(value))))
         }
     }
 }
 
-fn read_addresses(kind: &Kind, entries: &[Spanned<DeValue<'_>>]) -> Result<Value, ValueFault> {
+fn read_addresses(kind: &Kind, entries: &[Spanned<DeValue<'_>>]) -> Result<Value, Unfit> {
     let mut all = Vec::new();
     for entry in entries {
-        let Some(text) = entry.get_ref().as_str() else {
-            let message = format!("{} in the list is not an address", article(entry.get_ref()));
-            return Err(ValueFault::Type(message));
-        };
-        if let Value::Addresses(addresses) = kind.parse(text)? {
+        let text = entry_text(entry)?;
+        let value = kind.parse(text).map_err(|bad| Unfit::from(bad).at(entry.span()))?;
+        if let Value::Addresses(addresses) = value {
             all.extend(addresses);
         }
     }
     if all.is_empty() {
-        return Err(ValueFault::Type("the list is empty".into()));
+        return Err(Unfit::of_type("the list is empty"));
     }
     Ok(Value::Addresses(all))
 }
 
-/// An integer as decimal digits: TOML also has hexadecimal and others.
-fn plain_integer(integer: &toml::de::DeInteger<'_>) -> Result<String, ValueFault> {
-    let digits = i128::from_str_radix(integer.as_str(), integer.radix());
-    digits
-        .map(|number| number.to_string())
-        .map_err(|_| ValueFault::Type("the number is too large".into()))
+fn read_texts(kind: &Kind, entries: &[Spanned<DeValue<'_>>]) -> Result<Value, Unfit> {
+    let mut all = Vec::new();
+    for entry in entries {
+        let text = kind.text_entry(entry_text(entry)?);
+        all.push(text.map_err(|bad| Unfit::from(bad).at(entry.span()))?);
+    }
+    Ok(Value::Texts(all))
 }
 
-fn article(value: &DeValue<'_>) -> &'static str {
+fn entry_text<'a>(entry: &'a Spanned<DeValue<'_>>) -> Result<&'a str, Unfit> {
+    let what = article(entry.get_ref());
+    let wrong = || Unfit::of_type(format!("{what} in the list is not a string"));
+    entry.get_ref().as_str().ok_or_else(|| wrong().at(entry.span()))
+}
+
+fn read_variables(kind: &Kind, entries: &DeTable<'_>) -> Result<Value, Unfit> {
+    let mut all = Vec::new();
+    for (name, value) in entries {
+        let text = match value.get_ref() {
+            DeValue::String(text) => text.to_string(),
+            DeValue::Integer(integer) => plain_integer(integer)?,
+            other => {
+                let message = format!("{} is not the value of a variable", article(other));
+                return Err(Unfit::of_type(message).at(value.span()));
+            }
+        };
+        let variable = variable(name.get_ref(), &text, kind);
+        all.push(variable.map_err(|bad| Unfit::from(bad).at(name.span()))?);
+    }
+    all.sort();
+    Ok(Value::Variables(all))
+}
+
+/// An integer as decimal digits: TOML also has hexadecimal and others.
+fn plain_integer(integer: &toml::de::DeInteger<'_>) -> Result<String, Unfit> {
+    let digits = i128::from_str_radix(integer.as_str(), integer.radix());
+    digits.map(|number| number.to_string()).map_err(|_| Unfit::of_type("the number is too large"))
+}
+
+pub(super) fn article(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::Array(_) => "a list",
         DeValue::Boolean(_) => "a boolean",
@@ -225,14 +602,39 @@ fn article(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-fn is_table(name: &str) -> bool {
-    OPTIONS.iter().any(|def| def.table == name)
+/// The first part of a table's name: `pool` of `pool.NAME`.
+fn top(table: &'static str) -> &'static str {
+    table.split('.').next().unwrap_or(table)
 }
 
-fn is_later_table(name: &str) -> bool {
-    NOT_YET.iter().any(|(table, keys)| *table == name && keys.is_empty())
+/// A path for messages.
+pub(super) fn shown_path(path: &Path) -> String {
+    let path = path.display().to_string();
+    if path.contains(char::is_control) { path.escape_debug().to_string() } else { path }
 }
 
-fn is_later_key(table: &str, key: &str) -> bool {
-    NOT_YET.iter().any(|(later, keys)| *later == table && keys.contains(&key))
+/// A name that somebody wrote, so that it cannot do anything to a terminal or fill it.
+pub(super) fn shown(name: &str) -> String {
+    let mut shown: String = name.chars().take(NAME_CHARS_MAX).collect();
+    if shown.len() < name.len() {
+        shown += "...";
+    }
+    shown.escape_debug().to_string()
 }
+
+/// Names that make distinct variables, flags and process titles.
+fn is_pool_name(name: &str) -> bool {
+    name.len() <= POOL_NAME_BYTES_MAX
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+/// How the parser calls a key that stands twice in a table.
+const DUPLICATE: &str = "duplicate key";
+const DROP_INS: &str = "corewise.d";
+/// So many faults of a file are noted.
+const FAULTS_MAX: usize = 1000;
+const NAME_CHARS_MAX: usize = 60;
+const POOL_NAME_BYTES_MAX: usize = 32;

@@ -5,19 +5,36 @@
 //! each other and the machine and makes the one immutable `Config`. All faults are found in one
 //! run.
 
+mod address;
+pub mod codes;
+pub mod cpus;
+pub mod drawing;
+mod environment;
 pub mod fault;
 mod file;
+pub mod grants;
+pub mod machine;
 pub mod options;
+pub mod origin;
+pub mod placement;
+mod quantity;
+mod relations;
 pub mod resolved;
+pub mod route;
 pub mod settings;
 pub mod suggest;
 #[cfg(test)]
 mod tests;
 pub mod value;
+mod wishes;
 
-pub use fault::{Fault, Faults};
+pub use fault::{Fault, Faults, Notice, Weight};
+pub use machine::Machine;
+pub use origin::Origin;
+pub use placement::Placement;
 pub use resolved::{
-    Config, Idle, LogConfig, LogFormat, LogLevel, Machine, ServerConfig, ShardConfig,
-    ShardPlacement, ShutdownConfig,
+    Config, EngineWish, Idle, LogConfig, LogFormat, LogLevel, ServerConfig, ShardConfig,
+    ShutdownConfig,
 };
-pub use settings::{Origin, Settings, Sources};
+pub use route::RouteConfig;
+pub use settings::{PoolSettings, Setting, Settings, Sources, Values};

@@ -1,26 +1,25 @@
 //! The one configuration that everything after the start sees: checked, immutable, cut into the
 //! part of each module.
 
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::fault::{
-    ADDRESS_TWICE, ADDRESSES_OVERLAP, CPU_UNUSABLE, Fault, Faults, TOO_MANY_SHARDS,
-};
+use super::fault::{ADDRESS_TWICE, ADDRESSES_OVERLAP, Fault, Faults, Notice};
+use super::machine::Machine;
 use super::options::Id;
-use super::settings::Settings;
-use super::value::{CpuWish, cpu_list};
+use super::placement::{Placement, Wishes, place};
+use super::route::RouteConfig;
+use super::settings::{PoolSettings, Settings};
+use super::{relations, wishes};
 use crate::limits::HttpLimits;
-use crate::sys::affinity;
 
 /// Everything, resolved.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where to listen, and how the supervisor watches.
     pub server: ServerConfig,
-    /// One entry per shard.
-    pub shards: Vec<ShardPlacement>,
+    /// Where every process runs.
+    pub placement: Placement,
     /// What each shard does.
     pub shard: ShardConfig,
     /// What each connection may do.
@@ -29,10 +28,12 @@ pub struct Config {
     pub shutdown: ShutdownConfig,
     /// What to log.
     pub log: LogConfig,
-    /// CPUs that this process may use, for the start screen.
-    pub usable_cpus: usize,
+    /// The routes of the file, in their order.
+    pub routes: Vec<RouteConfig>,
     /// The file that was read, for the start screen.
     pub file: Option<String>,
+    /// What people should know about their settings although nothing is wrong.
+    pub notices: Vec<Notice>,
 }
 
 /// `[server]`.
@@ -44,15 +45,17 @@ pub struct ServerConfig {
     pub backlog: u32,
     /// Longest turn of a shard.
     pub shard_stall: Duration,
+    /// How the network is to be driven.
+    pub engine: EngineWish,
 }
 
-/// Where one shard runs.
+/// `server.engine`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct ShardPlacement {
-    /// The CPU it is pinned to; `None` leaves it to the kernel.
-    pub cpu: Option<usize>,
-    /// True when no other process of ours uses that CPU, so that watching it idle hurts nobody.
-    pub dedicated: bool,
+pub enum EngineWish {
+    /// Whatever works best here.
+    Auto,
+    /// Nothing else.
+    IoUring,
 }
 
 /// What is the same for every shard.
@@ -119,141 +122,101 @@ pub enum LogFormat {
     Pretty,
 }
 
-/// What the machine offers.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Machine {
-    /// CPUs that are online, ascending.
-    pub online: Vec<usize>,
-    /// CPUs in the affinity mask, ascending.
-    pub allowed: Vec<usize>,
-}
-
-impl Machine {
-    /// Asks the kernel.
-    pub fn read() -> io::Result<Self> {
-        let allowed = affinity::allowed()?;
-        // Without /sys the mask alone counts: the kernel keeps offline CPUs out of it by itself.
-        let online = affinity::online().unwrap_or_else(|_| allowed.clone());
-        Ok(Self { online, allowed })
-    }
-
-    /// CPUs that can be used: online and allowed.
-    #[must_use]
-    pub fn usable(&self) -> Vec<usize> {
-        self.allowed.iter().copied().filter(|cpu| self.online.contains(cpu)).collect()
-    }
-
-    fn why_unusable(&self, cpu: usize) -> Option<&'static str> {
-        if !self.online.contains(&cpu) {
-            return Some("it is not online");
-        }
-        (!self.allowed.contains(&cpu)).then_some("the affinity mask of this process excludes it")
-    }
-}
-
 impl Config {
+    /// What a server without any settings would do here.
+    #[must_use]
+    pub fn of_defaults(machine: &Machine) -> Self {
+        Self::resolve(&Settings::defaults(), machine, &mut Faults::default())
+    }
+
     /// Checks the settings against each other and the machine. Faults are added to `faults`;
     /// when there are any, the result is not meant to be used.
     pub(super) fn resolve(settings: &Settings, machine: &Machine, faults: &mut Faults) -> Self {
-        let usable = machine.usable();
+        let placement = place_all(settings, machine, faults);
+        let mut notices = settings.notices().to_vec();
         check_addresses(settings, faults);
+        relations::check(settings, faults, &mut notices);
+        notices
+            .extend(settings.pools().iter().map(PoolSettings::cannot_start).map(Notice::warning));
         Self {
             server: ServerConfig {
-                listen: settings.addresses(Id::ServerListen).to_vec(),
-                backlog: settings.number(Id::ServerBacklog),
-                shard_stall: settings.time(Id::ServerShardStall),
+                listen: settings.values().addresses(Id::ServerListen).to_vec(),
+                backlog: settings.values().number(Id::ServerBacklog),
+                shard_stall: settings.values().time(Id::ServerShardStall),
+                engine: match settings.values().choice(Id::ServerEngine) {
+                    "io_uring" => EngineWish::IoUring,
+                    _ => EngineWish::Auto,
+                },
             },
-            shards: place_shards(settings, machine, &usable, faults),
+            placement,
             shard: ShardConfig {
-                idle: idle(settings.choice(Id::CoresIdle)),
-                connections: settings.number(Id::LimitsConnections),
+                idle: idle(settings.values().choice(Id::CoresIdle)),
+                connections: settings.values().number(Id::LimitsConnections),
             },
             http: http_limits(settings),
             shutdown: ShutdownConfig {
-                grace: settings.time(Id::ShutdownGrace),
-                force: settings.time(Id::ShutdownForce),
+                grace: settings.values().time(Id::ShutdownGrace),
+                force: settings.values().time(Id::ShutdownForce),
             },
             log: LogConfig {
-                level: log_level(settings.choice(Id::LogLevel)),
-                format: log_format(settings.choice(Id::LogFormat)),
+                level: log_level(settings.values().choice(Id::LogLevel)),
+                format: log_format(settings.values().choice(Id::LogFormat)),
             },
-            usable_cpus: usable.len(),
-            file: settings.file().map(str::to_owned),
+            routes: settings.routes().to_vec(),
+            file: file_with_drop_ins(settings),
+            notices,
         }
     }
+}
+
+/// "corewise.toml + 1 drop-in".
+fn file_with_drop_ins(settings: &Settings) -> Option<String> {
+    let (first, more) = settings.files().split_first()?;
+    Some(match more.len() {
+        0 => first.clone(),
+        1 => format!("{first} + 1 drop-in"),
+        count => format!("{first} + {count} drop-ins"),
+    })
 }
 
 fn http_limits(settings: &Settings) -> HttpLimits {
     HttpLimits {
-        line_bytes: settings.number(Id::LimitsLineBytes),
-        header_bytes: settings.number(Id::LimitsHeaderBytes),
-        headers: settings.number(Id::LimitsHeaders),
-        body_bytes: settings.number(Id::LimitsBody),
-        header_timeout: settings.time(Id::LimitsHeaderTimeout),
-        body_timeout: settings.time(Id::LimitsBodyTimeout),
-        body_rate: settings.number(Id::LimitsBodyRate),
-        handler_timeout: settings.time(Id::LimitsHandlerTimeout),
-        write_timeout: settings.time(Id::LimitsWriteTimeout),
-        keep_alive: settings.time(Id::LimitsKeepAlive),
-        requests_per_connection: settings.number(Id::LimitsRequestsPerConnection),
+        line_bytes: settings.values().number(Id::LimitsLineBytes),
+        header_bytes: settings.values().number(Id::LimitsHeaderBytes),
+        headers: settings.values().number(Id::LimitsHeaders),
+        body_bytes: settings.values().number(Id::LimitsBody),
+        header_timeout: settings.values().time(Id::LimitsHeaderTimeout),
+        body_timeout: settings.values().time(Id::LimitsBodyTimeout),
+        body_rate: settings.values().number(Id::LimitsBodyRate),
+        handler_timeout: settings.values().time(Id::LimitsHandlerTimeout),
+        write_timeout: settings.values().time(Id::LimitsWriteTimeout),
+        keep_alive: settings.values().time(Id::LimitsKeepAlive),
+        requests_per_connection: settings.values().number(Id::LimitsRequestsPerConnection),
     }
 }
 
-fn place_shards(
-    settings: &Settings,
-    machine: &Machine,
-    usable: &[usize],
-    faults: &mut Faults,
-) -> Vec<ShardPlacement> {
-    let cpus = match settings.cpus(Id::CoresShards) {
-        CpuWish::Auto => usable.to_vec(),
-        CpuWish::Count(count) => {
-            if *count > usable.len() {
-                faults.0.push(too_many(settings, *count, usable));
-            }
-            usable.iter().copied().take(*count).collect()
-        }
-        CpuWish::List(cpus) => {
-            let unusable = cpus.iter().filter_map(|&cpu| Some((cpu, machine.why_unusable(cpu)?)));
-            for (cpu, reason) in unusable {
-                let message = format!("CPU {cpu} cannot be used: {reason}");
-                let fix = format!("CPUs that can be used: {}", cpu_list(usable));
-                faults.0.push(shards_fault(settings, CPU_UNUSABLE, message, fix));
-            }
-            cpus.clone()
-        }
-    };
-    cpus.into_iter().map(|cpu| ShardPlacement { cpu: Some(cpu), dedicated: true }).collect()
-}
-
-fn too_many(settings: &Settings, count: usize, usable: &[usize]) -> Fault {
-    let message = format!(
-        "{count} shards do not fit on {} usable {}: each shard has a CPU of its own",
-        usable.len(),
-        if usable.len() == 1 { "CPU" } else { "CPUs" },
-    );
-    let fix = format!("write \"auto\" or at most {}; usable: {}", usable.len(), cpu_list(usable));
-    shards_fault(settings, TOO_MANY_SHARDS, message, fix)
-}
-
-fn shards_fault(settings: &Settings, code: &'static str, message: String, fix: String) -> Fault {
-    let origin = settings.get(Id::CoresShards).origin.clone();
-    Fault { code, key: Id::CoresShards.def().key(), origin, message, fix }
+fn place_all(settings: &Settings, machine: &Machine, faults: &mut Faults) -> Placement {
+    place(machine, &wishes::wishes(settings)).unwrap_or_else(|clashes| {
+        faults.0.extend(clashes.into_iter().map(|clash| wishes::fault(settings, clash)));
+        place(machine, &Wishes::default()).expect("a placement without wishes never fails")
+    })
 }
 
 fn check_addresses(settings: &Settings, faults: &mut Faults) {
-    let addresses = settings.addresses(Id::ServerListen);
+    let addresses = settings.values().addresses(Id::ServerListen);
     for (index, address) in addresses.iter().enumerate() {
-        let before = &addresses[..index];
-        if address.port() == 0 {
-            // Each gets a port of its own.
-        } else if before.contains(address) {
+        // With port 0 each gets a port of its own.
+        let mut before = addresses[..index].iter().enumerate().filter(|_| address.port() != 0);
+        if let Some((twin, _)) = before.clone().find(|(_, other)| *other == address) {
             let message = format!("{address} is named twice");
-            faults.0.push(listen_fault(settings, ADDRESS_TWICE, message, "name each address once"));
-        } else if let Some(other) = before.iter().find(|&&other| overlap(other, *address)) {
+            let fault = listen_fault(settings, ADDRESS_TWICE, message, (twin, index));
+            faults.0.push(fault.with_help("name each address once"));
+        } else if let Some((twin, other)) = before.find(|(_, other)| overlap(**other, *address)) {
             let message = format!("{other} and {address} overlap: one contains the other");
-            let fix = "name the wider one alone, or give them different ports";
-            faults.0.push(listen_fault(settings, ADDRESSES_OVERLAP, message, fix));
+            let fault = listen_fault(settings, ADDRESSES_OVERLAP, message, (twin, index));
+            faults
+                .0
+                .push(fault.with_help("name the wider one alone, or give them different ports"));
         }
     }
 }
@@ -269,9 +232,22 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && (is_mapped || (same_family && is_wider))
 }
 
-fn listen_fault(settings: &Settings, code: &'static str, message: String, fix: &str) -> Fault {
-    let origin = settings.get(Id::ServerListen).origin.clone();
-    Fault { code, key: Id::ServerListen.def().key(), origin, message, fix: fix.into() }
+/// A fault of two addresses, given by their places in the list.
+fn listen_fault(
+    settings: &Settings,
+    code: &'static str,
+    message: String,
+    (first, second): (usize, usize),
+) -> Fault {
+    let setting = settings.get(Id::ServerListen);
+    let part = |index: usize| setting.parts.get(index).cloned();
+    let key = Id::ServerListen.def().key();
+    match (part(first), part(second)) {
+        (Some(first), Some(second)) => Fault::new(code, key, second, message)
+            .with_label("clashes with the other")
+            .with_second(first, "named first here"),
+        _ => Fault::new(code, key, setting.origin.clone(), message),
+    }
 }
 
 fn idle(word: &str) -> Idle {

@@ -1,50 +1,21 @@
 //! What was written, and where: each option with its raw value and its origin.
+//!
+//! Sources, weakest first: defaults, variables of platforms such as `PORT`, the file, its
+//! drop-ins, variables of our own, flags.
 
 use std::env;
-use std::fmt;
-use std::ops::Range;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
-use super::fault::{BAD_VALUE, Fault, Faults, NOT_YET as NOT_YET_CODE, UNKNOWN_KEY};
-use super::file;
-use super::options::{Id, NOT_YET, OPTIONS};
-use super::resolved::{Config, Machine};
-use super::suggest::nearest;
-use super::value::{BadValue, CpuWish, Value};
-
-/// Where a value was written.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Origin {
-    /// Nowhere: the default holds.
-    Default,
-    /// In this environment variable.
-    Environment(String),
-    /// In a file.
-    File {
-        /// Its path, as it was named.
-        path: Arc<str>,
-        /// Line, from 1.
-        line: usize,
-        /// Column in characters, from 1.
-        column: usize,
-        /// The bytes of the file.
-        span: Range<usize>,
-    },
-    /// In this flag.
-    Flag(String),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::Environment(name) => write!(f, "env {name}"),
-            Self::File { path, line, column, .. } => write!(f, "{path}:{line}:{column}"),
-            Self::Flag(name) => write!(f, "--{name}"),
-        }
-    }
-}
+use super::cpus::{CpuSelect, CpuWish, Reserve};
+use super::environment;
+use super::fault::{Fault, Faults, NOT_YET, Notice, SET_TWICE, WHICH_POOL};
+use super::file::{self, Document, Written};
+use super::machine::Machine;
+use super::options::{Id, OPTIONS, OptionDef, POOL_OPTIONS};
+use super::origin::Origin;
+use super::resolved::Config;
+use super::route::RouteConfig;
+use super::value::Value;
 
 /// A value with its origin.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -53,6 +24,8 @@ pub struct Setting {
     pub value: Value,
     /// Where.
     pub origin: Origin,
+    /// The places of the entries of a list, where it stands in a file as one.
+    pub parts: Vec<Origin>,
 }
 
 /// The places from which settings come, strongest last: file, environment, flags.
@@ -62,27 +35,45 @@ pub struct Sources {
     pub file: Option<PathBuf>,
     /// Variables with names and values; those that are not ours are passed over.
     pub environment: Vec<(String, String)>,
-    /// Options of the command line with their values, as written.
+    /// Options of the command line with their values, as written. Those of pools are for the only
+    /// one.
     pub flags: Vec<(Id, String)>,
 }
 
-/// A value for each option.
+/// A value for each option of a table.
+#[derive(Clone, Debug)]
+pub struct Values(Vec<Setting>);
+
+/// Everything that was written.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    values: Vec<Setting>,
-    /// The file that was read.
-    file: Option<Arc<str>>,
+    values: Values,
+    pools: Vec<PoolSettings>,
+    /// In their order.
+    routes: Vec<RouteConfig>,
+    files: Vec<String>,
+    notices: Vec<Notice>,
+}
+
+/// What was written about a pool.
+#[derive(Clone, Debug)]
+pub struct PoolSettings {
+    /// Its name.
+    pub name: String,
+    /// Where it is named first.
+    pub origin: Origin,
+    values: Values,
 }
 
 impl Sources {
     /// The environment of this process, no flags.
     #[must_use]
     pub fn from_process() -> Self {
-        // A variable that is not Unicode cannot be one of ours.
-        let unicode = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
+        // A value that is not Unicode is refused when it is read.
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
         };
-        Self { environment: env::vars_os().filter_map(unicode).collect(), ..Self::default() }
+        Self { environment: env::vars_os().filter_map(text).collect(), ..Self::default() }
     }
 
     /// Reads, checks and resolves everything for this machine.
@@ -90,6 +81,27 @@ impl Sources {
         let (settings, mut faults) = Settings::gather(self);
         let resolved = Config::resolve(&settings, machine, &mut faults);
         if faults.0.is_empty() { Ok(resolved) } else { Err(faults) }
+    }
+
+    /// The same for a server that is to run, which refuses what can only be planned yet.
+    pub fn resolve_to_start(&self, machine: &Machine) -> Result<Config, Faults> {
+        let (settings, mut faults) = Settings::gather(self);
+        let resolved = Config::resolve(&settings, machine, &mut faults);
+        faults.0.extend(settings.pools.iter().map(PoolSettings::cannot_start));
+        if faults.0.is_empty() { Ok(resolved) } else { Err(faults) }
+    }
+
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        let found = self.environment.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The file to read, and whether somebody named it.
+    fn file_to_read(&self) -> (PathBuf, bool) {
+        let named = self.file.clone().or_else(|| {
+            self.variable(CONFIG_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from)
+        });
+        named.map_or_else(|| (PathBuf::from(DEFAULT_FILE), false), |path| (path, true))
     }
 }
 
@@ -100,100 +112,238 @@ impl Settings {
     pub fn gather(sources: &Sources) -> (Self, Faults) {
         let mut settings = Self::defaults();
         let mut faults = Faults::default();
-        settings.apply_file(sources, &mut faults);
-        // The short name is weaker than the full one, in whatever order the system has them.
-        let (short, full): (Vec<_>, Vec<_>) =
-            sources.environment.iter().partition(|(name, _)| name == SHORT_LOG_LEVEL);
-        for (name, value) in short.into_iter().chain(full) {
-            settings.apply_variable(name, value, &mut faults);
-        }
+        settings.apply_files(sources, &mut faults);
+        environment::apply(&mut settings, sources, &mut faults);
         for (id, text) in &sources.flags {
-            settings.apply(*id, text, Origin::Flag(id.def().shown_flag()), &mut faults);
+            let origin = Origin::Flag(id.def().shown_flag());
+            if id.def().is_of_pools() {
+                settings.apply_to_only_pool(*id, text, origin, &mut faults);
+            } else {
+                settings.apply(None, *id, text, origin, &mut faults);
+            }
         }
         (settings, faults)
     }
 
-    /// Every option at its default.
+    /// Every option at its default, no pools.
     #[must_use]
     pub fn defaults() -> Self {
-        let values = OPTIONS.iter().map(|def| {
-            let value = def.kind.parse(def.default).expect("a test parses every default");
-            Setting { value, origin: Origin::Default }
+        let values = Values::defaults(&OPTIONS);
+        Self {
+            values,
+            pools: Vec::new(),
+            routes: Vec::new(),
+            files: Vec::new(),
+            notices: Vec::new(),
+        }
+    }
+
+    /// One option of the server.
+    #[must_use]
+    pub fn get(&self, id: Id) -> &Setting {
+        self.values.get(id)
+    }
+
+    /// The options of the server.
+    #[must_use]
+    pub fn values(&self) -> &Values {
+        &self.values
+    }
+
+    /// The pools, in the order in which they are first named.
+    #[must_use]
+    pub fn pools(&self) -> &[PoolSettings] {
+        &self.pools
+    }
+
+    /// The path of the file that was read; its drop-ins alone may be there too.
+    #[must_use]
+    pub fn file(&self) -> Option<&str> {
+        self.files.first().map(String::as_str)
+    }
+
+    /// The paths of all files that were read, weakest first.
+    #[must_use]
+    pub fn files(&self) -> &[String] {
+        &self.files
+    }
+
+    /// The routes of the file, in their order.
+    #[must_use]
+    pub fn routes(&self) -> &[RouteConfig] {
+        &self.routes
+    }
+
+    /// What people should know although nothing is wrong.
+    #[must_use]
+    pub fn notices(&self) -> &[Notice] {
+        &self.notices
+    }
+
+    pub(super) fn notice(&mut self, notice: Notice) {
+        self.notices.push(notice);
+    }
+
+    fn apply_files(&mut self, sources: &Sources, faults: &mut Faults) {
+        let (path, named) = sources.file_to_read();
+        if named || path.exists() {
+            let document = self.read(&path, faults);
+            self.routes = document.routes;
+            for written in document.values {
+                self.set(written);
+            }
+        }
+        let (mut before, mut routes) = (Vec::new(), Vec::new());
+        for path in file::drop_ins(&path, faults) {
+            let document = self.read(&path, faults);
+            faults.0.extend(routes_twice(&routes, &document.routes));
+            routes.extend(document.routes);
+            for written in document.values {
+                match before.iter().find(|before| is_same(before, &written)) {
+                    Some(before) => faults.0.push(set_twice(before, &written)),
+                    None => before.push(written),
+                }
+            }
+        }
+        for written in before {
+            self.set(written);
+        }
+        // A list replaces a list.
+        if !routes.is_empty() {
+            self.routes = routes;
+        }
+    }
+
+    fn read(&mut self, path: &Path, faults: &mut Faults) -> Document {
+        let mut document = file::read(path, faults);
+        self.files.push(file::shown_path(path));
+        for (name, origin) in document.pools.drain(..) {
+            if self.pool(&name).is_none() {
+                let values = Values::defaults(&POOL_OPTIONS);
+                self.pools.push(PoolSettings { name, origin, values });
+            }
+        }
+        document
+    }
+
+    fn set(&mut self, written: Written) {
+        let setting =
+            Setting { value: written.value, origin: written.origin, parts: written.parts };
+        match written.pool.map(|pool| self.pool(&pool)) {
+            None => self.values.set(written.id, setting),
+            Some(Some(place)) => self.pools[place].values.set(written.id, setting),
+            // Its name is wrong, which was said before.
+            Some(None) => {}
+        }
+    }
+
+    /// Sets an option from text, of a pool if its place is given.
+    pub(super) fn apply(
+        &mut self,
+        pool: Option<usize>,
+        id: Id,
+        text: &str,
+        origin: Origin,
+        faults: &mut Faults,
+    ) {
+        let def = id.def();
+        let key = pool.map_or_else(|| def.key(), |place| def.key_in(&self.pools[place].name));
+        if let Some(needs) = def.later() {
+            return faults.0.push(not_yet(key, needs, origin));
+        }
+        let value = match file::parse_value(&def.kind, text) {
+            Ok(value) => value,
+            Err(bad) => return faults.0.push(file::bad_value(key, bad, origin)),
+        };
+        if let Value::Choice(word) = value
+            && let Some(fault) = file::later_word(def, key, word, origin.clone())
+        {
+            return faults.0.push(fault);
+        }
+        let setting = Setting { value, origin, parts: Vec::new() };
+        match pool {
+            None => self.values.set(id, setting),
+            Some(place) => self.pools[place].values.set(id, setting),
+        }
+    }
+
+    /// Sets an option of the only pool.
+    pub(super) fn apply_to_only_pool(
+        &mut self,
+        id: Id,
+        text: &str,
+        origin: Origin,
+        faults: &mut Faults,
+    ) {
+        match self.pools.len() {
+            1 => self.apply(Some(0), id, text, origin, faults),
+            count => faults.0.push(which_pool(id.def(), count, origin)),
+        }
+    }
+
+    /// The place of a pool.
+    fn pool(&self, name: &str) -> Option<usize> {
+        self.pools.iter().position(|pool| pool.name == name)
+    }
+}
+
+impl PoolSettings {
+    /// One option of the pool.
+    #[must_use]
+    pub fn get(&self, id: Id) -> &Setting {
+        self.values.get(id)
+    }
+
+    /// The options of the pool.
+    #[must_use]
+    pub fn values(&self) -> &Values {
+        &self.values
+    }
+
+    /// What is said about a pool as long as nothing can start it: a fault for who wants to start,
+    /// a warning for who only wants to know.
+    pub(super) fn cannot_start(&self) -> Fault {
+        let message = "pools cannot be started by this version yet, only checked and planned";
+        Fault::new(NOT_YET, format!("pool.{}", self.name), self.origin.clone(), message)
+            .with_label("later")
+            .with_help("remove it to start the rest")
+    }
+}
+
+/// Access by type. The kinds are part of the option table, so a mismatch is a bug that the test of
+/// the defaults finds.
+impl Values {
+    fn defaults(table: &[OptionDef]) -> Self {
+        let values = table.iter().map(|def| Setting {
+            value: def.kind.parse(def.default).expect("a test parses every default"),
+            origin: Origin::Default,
+            parts: Vec::new(),
         });
-        Self { values: values.collect(), file: None }
+        Self(values.collect())
     }
 
     /// One option.
     #[must_use]
     pub fn get(&self, id: Id) -> &Setting {
-        &self.values[id as usize]
+        &self.0[id.place()]
     }
 
-    /// The path of the file that was read.
-    #[must_use]
-    pub fn file(&self) -> Option<&str> {
-        self.file.as_deref()
+    fn set(&mut self, id: Id, setting: Setting) {
+        self.0[id.place()] = setting;
     }
 
-    fn apply_file(&mut self, sources: &Sources, faults: &mut Faults) {
-        let Some(path) = file_to_read(sources) else { return };
-        self.file = Some(path.display().to_string().into());
-        for (id, value, origin) in file::read(&path, faults) {
-            self.set(id, value, origin);
-        }
-    }
-
-    fn apply_variable(&mut self, name: &str, text: &str, faults: &mut Faults) {
-        let origin = Origin::Environment(name.to_owned());
-        if name == SHORT_LOG_LEVEL {
-            return self.apply(Id::LogLevel, text, origin, faults);
-        }
-        // Names without a table are for others, such as tools around us.
-        let Some((table, _)) =
-            name.strip_prefix("COREWISE_").and_then(|rest| rest.split_once("__"))
-        else {
-            return;
-        };
-        if let Some(def) = OPTIONS.iter().find(|def| def.variable() == name) {
-            return self.apply(def.id, text, origin, faults);
-        }
-        let later = NOT_YET.iter().find(|(later, _)| later.eq_ignore_ascii_case(table));
-        let is_later = later.is_some_and(|(table, keys)| {
-            keys.is_empty() || keys.iter().any(|key| variable_of(table, key) == name)
-        });
-        let variables: Vec<String> =
-            OPTIONS.iter().map(super::options::OptionDef::variable).collect();
-        let near = nearest(name, variables.iter().map(String::as_str));
-        let (code, message) = if is_later {
-            (NOT_YET_CODE, format!("`{name}` is not available in this version yet"))
-        } else {
-            (UNKNOWN_KEY, format!("unknown setting `{name}`"))
-        };
-        let fix = match near {
-            Some(near) if !is_later => format!("a setting with a similar name exists: {near}"),
-            _ => "unset it".into(),
-        };
-        faults.0.push(Fault { code, key: String::new(), origin, message, fix });
-    }
-
-    fn apply(&mut self, id: Id, text: &str, origin: Origin, faults: &mut Faults) {
-        match id.def().kind.parse(text) {
-            Ok(value) => self.set(id, value, origin),
-            Err(bad) => faults.0.push(bad_value(id, bad, origin)),
-        }
-    }
-
-    fn set(&mut self, id: Id, value: Value, origin: Origin) {
-        self.values[id as usize] = Setting { value, origin };
-    }
-}
-
-/// Typed access. The kinds are part of the option table, so a mismatch is a bug that the test of
-/// the defaults finds.
-impl Settings {
     pub(super) fn addresses(&self, id: Id) -> &[std::net::SocketAddr] {
         let Value::Addresses(addresses) = &self.get(id).value else { mismatch(id) };
         addresses
+    }
+
+    /// True or false, or neither where it is `auto`.
+    pub(super) fn maybe(&self, id: Id) -> Option<bool> {
+        match self.get(id).value {
+            Value::Auto => None,
+            Value::Bool(is) => Some(is),
+            _ => mismatch(id),
+        }
     }
 
     pub(super) fn choice(&self, id: Id) -> &'static str {
@@ -206,39 +356,93 @@ impl Settings {
         wish
     }
 
+    pub(super) fn cpu_select(&self, id: Id) -> &CpuSelect {
+        let Value::CpuSelect(select) = &self.get(id).value else { mismatch(id) };
+        select
+    }
+
+    pub(super) fn reserve(&self, id: Id) -> &Reserve {
+        let Value::Reserve(reserve) = &self.get(id).value else { mismatch(id) };
+        reserve
+    }
+
     /// A count, size or rate as the integer type that holds its upper bound.
     pub(super) fn number<T: TryFrom<u64>>(&self, id: Id) -> T {
-        let (Value::Count(number) | Value::Size(number) | Value::Rate(number)) = self.get(id).value
-        else {
-            mismatch(id)
+        self.number_or_auto(id).unwrap_or_else(|| mismatch(id))
+    }
+
+    /// The same, or nothing where it is `auto`.
+    pub(super) fn number_or_auto<T: TryFrom<u64>>(&self, id: Id) -> Option<T> {
+        let number = match self.get(id).value {
+            Value::Auto => return None,
+            Value::Count(number) | Value::Size(number) | Value::Rate(number) => number,
+            _ => mismatch(id),
         };
-        T::try_from(number).ok().expect("the option's upper bound fits its type")
+        Some(T::try_from(number).ok().expect("the option's upper bound fits its type"))
+    }
+
+    pub(super) fn text(&self, id: Id) -> &str {
+        let Value::Text(text) = &self.get(id).value else { mismatch(id) };
+        text
     }
 
     pub(super) fn time(&self, id: Id) -> std::time::Duration {
-        let Value::Time(time) = self.get(id).value else { mismatch(id) };
-        time
+        self.time_or_auto(id).unwrap_or_else(|| mismatch(id))
+    }
+
+    pub(super) fn time_or_auto(&self, id: Id) -> Option<std::time::Duration> {
+        match self.get(id).value {
+            Value::Auto => None,
+            Value::Time(time) => Some(time),
+            _ => mismatch(id),
+        }
     }
 }
 
-pub(super) fn bad_value(id: Id, bad: BadValue, origin: Origin) -> Fault {
-    let code = if bad.not_yet { NOT_YET_CODE } else { BAD_VALUE };
-    Fault { code, key: id.def().key(), origin, message: bad.message, fix: bad.fix }
+/// The fault of a setting that has no effect yet.
+pub(super) fn not_yet(key: String, needs: &str, origin: Origin) -> Fault {
+    Fault::new(NOT_YET, key, origin, "not available in this version yet")
+        .with_label("later")
+        .with_note(needs)
+        .with_help("remove it")
 }
 
 fn mismatch(id: Id) -> ! {
     panic!("{} is of another kind in the option table", id.def().key())
 }
 
-fn variable_of(table: &str, key: &str) -> String {
-    format!("COREWISE_{}__{}", table, key.replace('-', "_")).to_ascii_uppercase()
+fn is_same(one: &Written, other: &Written) -> bool {
+    one.id == other.id && one.pool == other.pool
 }
 
-fn file_to_read(sources: &Sources) -> Option<PathBuf> {
-    let named = sources.environment.iter().find(|(name, _)| name == "COREWISE_CONFIG");
-    let named = sources.file.clone().or_else(|| named.map(|(_, path)| path.into()));
-    named.or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()))
+fn set_twice(before: &Written, written: &Written) -> Fault {
+    let def = written.id.def();
+    let key = written.pool.as_ref().map_or_else(|| def.key(), |pool| def.key_in(pool));
+    Fault::new(SET_TWICE, key, written.origin.clone(), "set twice in drop-ins")
+        .with_label("set a second time here")
+        .with_second(before.origin.clone(), "first set here")
+        .with_help("keep one of them, or put the weaker one into the file")
 }
 
-const SHORT_LOG_LEVEL: &str = "COREWISE_LOG_LEVEL";
+fn routes_twice(before: &[RouteConfig], routes: &[RouteConfig]) -> Option<Fault> {
+    let (before, written) = (before.first()?, routes.first()?);
+    let fault = Fault::new(SET_TWICE, "route", written.origin.clone(), "set twice in drop-ins");
+    let fault = fault.with_label("set a second time here");
+    let fault = fault.with_second(before.origin.clone(), "first set here");
+    Some(fault.with_help("write all routes into one of them: their order counts"))
+}
+
+fn which_pool(def: &OptionDef, pools: usize, origin: Origin) -> Fault {
+    let message = match pools {
+        0 => "there is no pool that this could be set for".to_owned(),
+        count => format!("there are {count} pools, and this is for the only one"),
+    };
+    let help = match pools {
+        0 => "write a [pool.app] into the file, or leave it out".to_owned(),
+        _ => format!("write {} = ... below the [pool.NAME] that is meant", def.name),
+    };
+    Fault::new(WHICH_POOL, def.key(), origin, message).with_help(help)
+}
+
+const CONFIG_VARIABLE: &str = "COREWISE_CONFIG";
 const DEFAULT_FILE: &str = "corewise.toml";

@@ -4,11 +4,24 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::address::parse_addresses;
+use super::cpus::{CpuSelect, CpuWish, Reserve, parse_list};
+use super::quantity::{
+    parse_digits, parse_fraction, parse_percent, parse_size, parse_time, parse_time_range,
+    parse_tries,
+};
+
+pub use super::quantity::{Bytes, Fraction, Span, Tries};
+
 /// What an option takes, with its bounds (inclusive).
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// One or several `host:port`.
     Addresses,
+    /// `auto`, or what the inner kind takes.
+    Auto(&'static Kind),
+    /// `true` or `false`.
+    Bool,
     /// One of some words.
     Choice(&'static [&'static str]),
     /// A whole number.
@@ -18,8 +31,26 @@ pub enum Kind {
         /// Most.
         max: u64,
     },
+    /// `auto` or a list of CPUs.
+    CpuList,
+    /// Which CPUs may be used at all.
+    CpuSelect,
     /// `auto`, a number, or a list of CPUs.
     Cpus,
+    /// A number from 0 to 1.
+    Fraction,
+    /// A whole number that may be negative.
+    Integer {
+        /// Least.
+        min: i64,
+        /// Most.
+        max: i64,
+    },
+    /// A share of 100.
+    Percent {
+        /// Most.
+        max: u64,
+    },
     /// Bytes per second.
     Rate {
         /// Least.
@@ -27,12 +58,32 @@ pub enum Kind {
         /// Most.
         max: u64,
     },
+    /// `auto`, a number of cores of each node, or a list of CPUs.
+    Reserve,
     /// Bytes.
     Size {
         /// Least.
         min: u64,
         /// Most.
         max: u64,
+    },
+    /// Text of a certain form.
+    Text {
+        /// What it is, in a few words with their article.
+        noun: &'static str,
+        /// How it is written, with an example.
+        form: &'static str,
+        /// Whether a text has that form.
+        accepts: fn(&str) -> bool,
+    },
+    /// A list of such texts, which may be empty.
+    Texts {
+        /// What each of them is, in a few words with their article.
+        noun: &'static str,
+        /// How each is written, with an example.
+        form: &'static str,
+        /// Whether a text has that form.
+        accepts: fn(&str) -> bool,
     },
     /// A span of time.
     Time {
@@ -41,6 +92,17 @@ pub enum Kind {
         /// Longest.
         max: Duration,
     },
+    /// A shortest and a longest span of time: `100ms..30s`.
+    TimeRange {
+        /// Shortest.
+        min: Duration,
+        /// Longest.
+        max: Duration,
+    },
+    /// So many times within a span of time: `5 in 60s`.
+    Tries,
+    /// Environment variables with their values.
+    Variables,
 }
 
 /// A value of one of those kinds.
@@ -48,29 +110,42 @@ pub enum Kind {
 pub enum Value {
     /// See `Kind::Addresses`.
     Addresses(Vec<SocketAddr>),
+    /// See `Kind::Auto`.
+    Auto,
+    /// See `Kind::Bool`.
+    Bool(bool),
     /// See `Kind::Choice`; always one of its words.
     Choice(&'static str),
     /// See `Kind::Count`.
     Count(u64),
-    /// See `Kind::Cpus`.
+    /// See `Kind::CpuSelect`.
+    CpuSelect(CpuSelect),
+    /// See `Kind::Cpus` and `Kind::CpuList`.
     Cpus(CpuWish),
+    /// See `Kind::Fraction`.
+    Fraction(Fraction),
+    /// See `Kind::Integer`.
+    Integer(i64),
+    /// See `Kind::Percent`.
+    Percent(u64),
     /// See `Kind::Rate`.
     Rate(u64),
+    /// See `Kind::Reserve`.
+    Reserve(Reserve),
     /// See `Kind::Size`.
     Size(u64),
+    /// See `Kind::Text`.
+    Text(String),
+    /// See `Kind::Texts`.
+    Texts(Vec<String>),
     /// See `Kind::Time`.
     Time(Duration),
-}
-
-/// Which CPUs somebody wants.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum CpuWish {
-    /// All that can be used.
-    Auto,
-    /// So many of them.
-    Count(usize),
-    /// Exactly these, ascending, none twice.
-    List(Vec<usize>),
+    /// See `Kind::TimeRange`.
+    TimeRange(Duration, Duration),
+    /// See `Kind::Tries`.
+    Tries(Tries),
+    /// See `Kind::Variables`; in the order of their names.
+    Variables(Vec<(String, String)>),
 }
 
 /// Why a value cannot be read.
@@ -90,62 +165,225 @@ impl Kind {
         let text = text.trim();
         match *self {
             Self::Addresses => parse_addresses(text).map(Value::Addresses),
-            Self::Choice(words) => parse_choice(text, words).map(Value::Choice),
-            Self::Count { min, max } => {
-                let number = text
-                    .parse()
-                    .map_err(|_| bad(format!("`{text}` is not a whole number"), self))?;
-                bounded(number, min, max, self, u64::to_string).map(Value::Count)
+            Self::Auto(_) if text.eq_ignore_ascii_case("auto") => Ok(Value::Auto),
+            Self::Auto(kind) => {
+                kind.parse(text).map_err(|error| BadValue { fix: self.example(), ..error })
             }
-            Self::Cpus => parse_cpus(text).map(Value::Cpus),
+            Self::Bool => match text {
+                "true" => Ok(Value::Bool(true)),
+                "false" => Ok(Value::Bool(false)),
+                _ => Err(self.not_this(text)),
+            },
+            Self::Choice(words) => {
+                let found = words.iter().find(|word| word.eq_ignore_ascii_case(text));
+                found.map(|word| Value::Choice(word)).ok_or_else(|| self.not_this(text))
+            }
+            Self::Count { min, max } => {
+                let number = parse_digits(text).ok_or_else(|| self.not_this(text))?;
+                self.bounded(number, min, max, u64::to_string).map(Value::Count)
+            }
+            Self::CpuList => self.cpu_list(text).map(Value::Cpus),
+            Self::CpuSelect => CpuSelect::parse(text).map(Value::CpuSelect),
+            Self::Cpus => CpuWish::parse(text).map(Value::Cpus),
+            Self::Fraction => match parse_fraction(text) {
+                Some(fraction) if fraction.0 <= 1_000_000 => Ok(Value::Fraction(fraction)),
+                _ => Err(self.not_this(text)),
+            },
+            Self::Integer { min, max } => {
+                let number = text.parse().map_err(|_| self.not_this(text))?;
+                self.bounded(number, min, max, i64::to_string).map(Value::Integer)
+            }
+            Self::Percent { max } => {
+                let number = parse_percent(text).ok_or_else(|| self.not_this(text))?;
+                self.bounded(number, 0, max, |share| format!("{share}%")).map(Value::Percent)
+            }
             Self::Rate { min, max } => {
                 let size = text.strip_suffix("/s").map_or("", str::trim_end);
-                let rate =
-                    parse_size(size).ok_or_else(|| bad(format!("`{text}` is not a rate"), self))?;
-                bounded(rate, min, max, self, |&rate| format!("{}/s", Bytes(rate))).map(Value::Rate)
+                let rate = parse_size(size).ok_or_else(|| self.not_this(text))?;
+                self.bounded(rate, min, max, |&rate| format!("{}/s", Bytes(rate))).map(Value::Rate)
             }
+            Self::Reserve => Reserve::parse(text).map(Value::Reserve),
             Self::Size { min, max } => {
-                let size =
-                    parse_size(text).ok_or_else(|| bad(format!("`{text}` is not a size"), self))?;
-                bounded(size, min, max, self, |&size| Bytes(size).to_string()).map(Value::Size)
+                let size = parse_size(text).ok_or_else(|| self.not_this(text))?;
+                self.bounded(size, min, max, |&size| Bytes(size).to_string()).map(Value::Size)
+            }
+            Self::Text { accepts, .. } => self.text(text, accepts).map(Value::Text),
+            Self::Texts { accepts, .. } => {
+                let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+                let texts: Result<_, _> = parts.map(|part| self.text(part, accepts)).collect();
+                texts.map(Value::Texts)
             }
             Self::Time { min, max } => {
-                let time = parse_time(text)
-                    .ok_or_else(|| bad(format!("`{text}` is not a span of time"), self))?;
-                bounded(time, min, max, self, |&time| Span(time).to_string()).map(Value::Time)
+                let time = parse_time(text).ok_or_else(|| self.not_this(text))?;
+                self.bounded(time, min, max, show_time).map(Value::Time)
             }
+            Self::TimeRange { min, max } => self.time_range(text, min, max),
+            Self::Tries => {
+                let tries = parse_tries(text).ok_or_else(|| self.not_this(text))?;
+                self.bounded(tries.count, 1, TRIES_MAX, u32::to_string)?;
+                self.bounded(tries.within, SECOND, DAY, show_time)?;
+                Ok(Value::Tries(tries))
+            }
+            Self::Variables => parse_variables(text, self),
         }
     }
 
     /// How a value looks, for a message.
     #[must_use]
     pub fn example(&self) -> String {
+        format!("write {}", self.form())
+    }
+
+    /// What a value is, in two or three words with their article.
+    #[must_use]
+    pub fn noun(&self) -> &'static str {
+        match self {
+            Self::Addresses => "an address",
+            Self::Auto(kind) => kind.noun(),
+            Self::Bool => "true or false",
+            Self::Choice(_) => "one of its values",
+            Self::Count { .. } | Self::Integer { .. } => "a whole number",
+            Self::CpuList => "a list of CPUs",
+            Self::CpuSelect => "a choice of CPUs",
+            Self::Cpus | Self::Reserve => "a number or a list of CPUs",
+            Self::Fraction => "a number from 0 to 1",
+            Self::Percent { .. } => "a percentage",
+            Self::Rate { .. } => "a rate",
+            Self::Size { .. } => "a size",
+            Self::Text { noun, .. } | Self::Texts { noun, .. } => noun,
+            Self::Time { .. } => "a span of time",
+            Self::TimeRange { .. } => "a range of times",
+            Self::Tries => "a number of times within a time",
+            Self::Variables => "a name with a value",
+        }
+    }
+
+    fn form(&self) -> String {
         match *self {
-            Self::Addresses => {
-                "write \"127.0.0.1:8000\", or \"0.0.0.0:8000\" for all addresses".into()
+            Self::Addresses => "\"127.0.0.1:8000\", or \"0.0.0.0:8000\" for all addresses".into(),
+            Self::Auto(kind) => format!("\"auto\", or {}", kind.form()),
+            Self::Bool => "true or false".into(),
+            Self::Choice(words) => format!("one of: {}", words.join(", ")),
+            Self::Count { min, max } => format!("a whole number from {min} to {max}"),
+            Self::CpuList => "\"auto\", or a list like \"0-3,6\"".into(),
+            Self::CpuSelect => "\"auto\", a list like \"0-15,!4\", \"node:0\" or \"l3:0,1\"".into(),
+            Self::Cpus | Self::Reserve => {
+                "\"auto\", a number like 2, or a list like \"0-3,6\" (one CPU alone: \"3-3\")"
+                    .into()
             }
-            Self::Choice(words) => format!("write one of: {}", words.join(", ")),
-            Self::Count { min, max } => format!("write a whole number from {min} to {max}"),
-            Self::Cpus => "write \"auto\", a number like 2, or a list like \"0-3,6\"".into(),
-            Self::Rate { min, max } => format!(
-                "write a rate like \"240B/s\" or \"1KiB/s\", from {}/s to {}/s",
-                Bytes(min),
-                Bytes(max)
-            ),
+            Self::Fraction => "a number from 0.0 to 1.0, with at most 6 decimals".into(),
+            Self::Integer { min, max } => format!("a whole number from {min} to {max}"),
+            Self::Percent { max } => format!("a percentage like \"10%\", from 0% to {max}%"),
+            Self::Rate { min, max } => {
+                let (min, max) = (Bytes(min), Bytes(max));
+                format!("a rate like \"240B/s\" or \"1KiB/s\", from {min}/s to {max}/s")
+            }
             Self::Size { min, max } => {
-                format!(
-                    "write a size like \"64KiB\" or \"16MiB\", from {} to {}",
-                    Bytes(min),
-                    Bytes(max)
-                )
+                let (min, max) = (Bytes(min), Bytes(max));
+                format!("a size like \"64KiB\" or \"16MiB\", from {min} to {max}")
             }
+            Self::Text { form, .. } => form.into(),
+            Self::Texts { form, .. } => format!("a list; each entry is {form}"),
             Self::Time { min, max } => {
-                format!(
-                    "write a time like \"500ms\", \"30s\" or \"2m\", from {} to {}",
-                    Span(min),
-                    Span(max)
-                )
+                let (min, max) = (Span(min), Span(max));
+                format!("a time like \"500ms\", \"30s\" or \"2m\", from {min} to {max}")
             }
+            Self::TimeRange { min, max } => {
+                let (min, max) = (Span(min), Span(max));
+                format!("a range like \"100ms..30s\", both from {min} to {max}")
+            }
+            Self::Tries => {
+                format!("\"5 in 60s\": from 1 to {TRIES_MAX}, within 1s to 24h")
+            }
+            Self::Variables => "{ NAME = \"value\" }".into(),
+        }
+    }
+
+    /// One entry of a list of texts.
+    pub(super) fn text_entry(&self, text: &str) -> Result<String, BadValue> {
+        let Self::Texts { accepts, .. } = *self else { return Err(self.not_this(text)) };
+        self.text(text.trim(), accepts)
+    }
+
+    fn time_range(&self, text: &str, min: Duration, max: Duration) -> Result<Value, BadValue> {
+        let (first, last) = parse_time_range(text).ok_or_else(|| self.not_this(text))?;
+        self.bounded(first, min, max, show_time)?;
+        self.bounded(last, min, max, show_time)?;
+        if first > last {
+            return Err(self.bad(format!("{} is longer than {}", Span(first), Span(last))));
+        }
+        Ok(Value::TimeRange(first, last))
+    }
+
+    fn cpu_list(&self, text: &str) -> Result<CpuWish, BadValue> {
+        if text.eq_ignore_ascii_case("auto") {
+            return Ok(CpuWish::Auto);
+        }
+        parse_list(text).map(CpuWish::List).map_err(|message| self.bad(message))
+    }
+
+    fn text(&self, text: &str, accepts: fn(&str) -> bool) -> Result<String, BadValue> {
+        if text.len() > TEXT_BYTES_MAX {
+            return Err(self.bad(format!("it has more than {TEXT_BYTES_MAX} bytes")));
+        }
+        if text.contains(char::is_control) {
+            return Err(self.bad("it has control characters".into()));
+        }
+        if text.contains(char::REPLACEMENT_CHARACTER) {
+            return Err(self.bad("it is not UTF-8".into()));
+        }
+        if accepts(text) { Ok(text.to_owned()) } else { Err(self.not_this(text)) }
+    }
+
+    fn bounded<T: Copy + PartialOrd>(
+        &self,
+        value: T,
+        min: T,
+        max: T,
+        show: impl Fn(&T) -> String,
+    ) -> Result<T, BadValue> {
+        if value < min || value > max {
+            let (value, min, max) = (show(&value), show(&min), show(&max));
+            return Err(self.bad(format!("{value} is out of bounds ({min} to {max})")));
+        }
+        Ok(value)
+    }
+
+    fn not_this(&self, text: &str) -> BadValue {
+        let mut shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+        if shown.len() < text.len() {
+            shown += "...";
+        }
+        self.bad(format!("`{}` is not {}", shown.escape_debug(), self.noun()))
+    }
+
+    fn bad(&self, message: String) -> BadValue {
+        BadValue { message, fix: self.example(), not_yet: false }
+    }
+}
+
+impl Value {
+    /// The value as a TOML file has it.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        match self {
+            Self::Bool(_)
+            | Self::Count(_)
+            | Self::Cpus(CpuWish::Count(_))
+            | Self::Reserve(Reserve::PerNode(_))
+            | Self::Fraction(_)
+            | Self::Integer(_) => self.to_string(),
+            Self::Addresses(addresses) => quoted_list(addresses.iter().map(SocketAddr::to_string)),
+            Self::Texts(texts) => quoted_list(texts.iter().cloned()),
+            Self::Variables(variables) if variables.is_empty() => "{}".to_owned(),
+            Self::Variables(variables) => {
+                let entries: Vec<String> = variables
+                    .iter()
+                    .map(|(name, value)| format!("{name} = {}", quoted(value)))
+                    .collect();
+                format!("{{ {} }}", entries.join(", "))
+            }
+            _ => quoted(&self.to_string()),
         }
     }
 }
@@ -157,219 +395,71 @@ impl fmt::Display for Value {
                 let texts: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
                 f.write_str(&texts.join(","))
             }
+            Self::Auto => f.write_str("auto"),
+            Self::Bool(is) => is.fmt(f),
             Self::Choice(word) => f.write_str(word),
             Self::Count(number) => number.fmt(f),
+            Self::CpuSelect(select) => select.fmt(f),
             Self::Cpus(wish) => wish.fmt(f),
+            Self::Fraction(fraction) => fraction.fmt(f),
+            Self::Integer(number) => number.fmt(f),
+            Self::Percent(share) => write!(f, "{share}%"),
+            Self::Reserve(reserve) => reserve.fmt(f),
             Self::Rate(rate) => write!(f, "{}/s", Bytes(*rate)),
             Self::Size(size) => Bytes(*size).fmt(f),
+            Self::Text(text) => f.write_str(text),
+            Self::Texts(texts) => f.write_str(&texts.join(",")),
             Self::Time(time) => Span(*time).fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for CpuWish {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Auto => f.write_str("auto"),
-            Self::Count(count) => count.fmt(f),
-            Self::List(cpus) => f.write_str(&cpu_list(cpus)),
-        }
-    }
-}
-
-/// Writes ascending CPUs the short way: `0-3,6`.
-#[must_use]
-pub fn cpu_list(cpus: &[usize]) -> String {
-    let runs = cpus.chunk_by(|one, next| one + 1 == *next);
-    let texts: Vec<String> = runs
-        .map(|run| match run {
-            [cpu] => cpu.to_string(),
-            run => format!("{}-{}", run[0], run[run.len() - 1]),
-        })
-        .collect();
-    texts.join(",")
-}
-
-/// A number of bytes that is written with the largest unit that divides it.
-#[derive(Clone, Copy, Debug)]
-pub struct Bytes(pub u64);
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let units = SIZE_UNITS.iter().filter(|(name, _)| name.ends_with("iB"));
-        for (name, factor) in units.rev() {
-            if self.0 != 0 && self.0.is_multiple_of(*factor) {
-                return write!(f, "{}{name}", self.0 / factor);
+            Self::TimeRange(first, last) => write!(f, "{}..{}", Span(*first), Span(*last)),
+            Self::Tries(tries) => tries.fmt(f),
+            Self::Variables(variables) => {
+                let texts: Vec<String> =
+                    variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                f.write_str(&texts.join(","))
             }
         }
-        write!(f, "{}B", self.0)
     }
 }
 
-/// A span of time that is written with the largest unit that divides it.
-#[derive(Clone, Copy, Debug)]
-pub struct Span(pub Duration);
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let milliseconds = self.0.as_millis();
-        for (name, factor) in TIME_UNITS.iter().rev() {
-            let count = milliseconds / u128::from(*factor);
-            let exact = milliseconds.is_multiple_of(u128::from(*factor));
-            // "60s" reads better than "1m".
-            if exact && (count >= 2 || *factor <= 1000) && count > 0 {
-                return write!(f, "{count}{name}");
-            }
-        }
-        f.write_str("0s")
-    }
-}
-
-fn parse_addresses(text: &str) -> Result<Vec<SocketAddr>, BadValue> {
-    text.split(',').map(|part| parse_address(part.trim())).collect()
-}
-
-fn parse_address(text: &str) -> Result<SocketAddr, BadValue> {
-    for scheme in ["unix:", "fd:", "systemd:"] {
-        if text.starts_with(scheme) {
-            return Err(BadValue {
-                message: format!(
-                    "`{text}`: {scheme} addresses are not available in this version yet"
-                ),
-                fix: Kind::Addresses.example(),
-                not_yet: true,
-            });
-        }
-    }
-    if let Ok(address) = text.parse() {
-        return Ok(address);
-    }
-    // The one name that needs no resolver, and that everybody writes.
-    if let Some(port) = text.strip_prefix("localhost:").and_then(|port| port.parse().ok()) {
-        return Ok(SocketAddr::from(([127, 0, 0, 1], port)));
-    }
-    let message = match text.rsplit_once(':') {
-        None => format!("`{text}` has no port"),
-        Some(("", _)) => format!("`{text}` has no host"),
-        Some((_, port)) if port.parse::<u16>().is_err() => {
-            format!("`{text}`: `{port}` is not a port (0 to 65535)")
-        }
-        Some((host, _)) if host.contains(':') => {
-            format!("`{text}`: an IPv6 address needs brackets, as in [::1]:8000")
-        }
-        Some((host, _)) => {
-            format!("`{text}`: `{host}` is not an IP address; names are not resolved")
-        }
-    };
-    Err(bad(message, &Kind::Addresses))
-}
-
-fn parse_choice(text: &str, words: &[&'static str]) -> Result<&'static str, BadValue> {
-    let found = words.iter().find(|word| word.eq_ignore_ascii_case(text));
-    found.copied().ok_or_else(|| {
-        bad(format!("`{text}` is not one of its values"), &Kind::Choice(&[])).with_words(words)
-    })
-}
-
-impl BadValue {
-    fn with_words(mut self, words: &[&'static str]) -> Self {
-        self.fix = format!("write one of: {}", words.join(", "));
-        self
-    }
-}
-
-fn parse_cpus(text: &str) -> Result<CpuWish, BadValue> {
-    if text.eq_ignore_ascii_case("auto") {
-        return Ok(CpuWish::Auto);
-    }
-    if let Ok(count) = text.parse::<usize>() {
-        if count == 0 || count > CPUS_MAX {
-            return Err(bad(format!("{count} is out of bounds (1 to {CPUS_MAX})"), &Kind::Cpus));
-        }
-        return Ok(CpuWish::Count(count));
-    }
-    let mut cpus = Vec::new();
+fn parse_variables(text: &str, kind: &Kind) -> Result<Value, BadValue> {
+    let mut variables = Vec::new();
     for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-        let range = parse_cpu_range(part);
-        let (first, last) = range
-            .ok_or_else(|| bad(format!("`{part}` is not a CPU or a range of CPUs"), &Kind::Cpus))?;
-        for cpu in first..=last {
-            if cpus.contains(&cpu) {
-                return Err(bad(format!("CPU {cpu} is named twice"), &Kind::Cpus));
-            }
-            cpus.push(cpu);
-        }
+        let (name, value) = part.split_once('=').ok_or_else(|| kind.not_this(part))?;
+        variables.push(variable(name, value, kind)?);
     }
-    if cpus.is_empty() {
-        return Err(bad("no CPU is named".into(), &Kind::Cpus));
+    variables.sort();
+    Ok(Value::Variables(variables))
+}
+
+/// A variable with its value, if a process can have it.
+pub(super) fn variable(name: &str, value: &str, kind: &Kind) -> Result<(String, String), BadValue> {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if name.is_empty() || !name.bytes().all(is_name) || name.as_bytes()[0].is_ascii_digit() {
+        return Err(kind.bad(format!("`{}` is not the name of a variable", name.escape_debug())));
     }
-    cpus.sort_unstable();
-    Ok(CpuWish::List(cpus))
+    Ok((name.to_owned(), kind.text(value, |_| true)?))
 }
 
-fn parse_cpu_range(part: &str) -> Option<(usize, usize)> {
-    let (first, last) = part.split_once('-').unwrap_or((part, part));
-    let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-    (first <= last && last < CPUS_MAX).then_some((first, last))
+fn quoted(text: &str) -> String {
+    // A string of JSON is one of TOML; control characters were refused before.
+    serde_json::Value::from(text).to_string()
 }
 
-fn parse_size(text: &str) -> Option<u64> {
-    let (number, unit) = split_unit(text)?;
-    let factor = match unit {
-        "" => 1,
-        unit => SIZE_UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit))?.1,
-    };
-    number.checked_mul(factor)
+fn quoted_list(texts: impl Iterator<Item = String>) -> String {
+    let texts: Vec<String> = texts.map(|text| quoted(&text)).collect();
+    format!("[{}]", texts.join(", "))
 }
 
-fn parse_time(text: &str) -> Option<Duration> {
-    let (number, unit) = split_unit(text)?;
-    // A bare number could be seconds or milliseconds; only nothing is the same in both.
-    let factor = match unit {
-        "" if number == 0 => 1,
-        unit => TIME_UNITS.iter().find(|(name, _)| *name == unit)?.1,
-    };
-    number.checked_mul(factor).map(Duration::from_millis)
+fn show_time(time: &Duration) -> String {
+    Span(*time).to_string()
 }
 
-fn split_unit(text: &str) -> Option<(u64, &str)> {
-    let end = text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len());
-    Some((text[..end].parse().ok()?, text[end..].trim_start()))
-}
-
-fn bounded<T: Copy + PartialOrd>(
-    value: T,
-    min: T,
-    max: T,
-    kind: &Kind,
-    show: impl Fn(&T) -> String,
-) -> Result<T, BadValue> {
-    if value < min || value > max {
-        let (value, min, max) = (show(&value), show(&min), show(&max));
-        return Err(bad(format!("{value} is out of bounds ({min} to {max})"), kind));
-    }
-    Ok(value)
-}
-
-fn bad(message: String, kind: &Kind) -> BadValue {
-    BadValue { message, fix: kind.example(), not_yet: false }
-}
-
-/// More CPUs than this do not fit the kernel's affinity sets as we use them.
-const CPUS_MAX: usize = 1024;
-
-const SIZE_UNITS: [(&str, u64); 8] = [
-    ("B", 1),
-    ("KB", 1000),
-    ("MB", 1_000_000),
-    ("GB", 1_000_000_000),
-    ("KiB", 1 << 10),
-    ("MiB", 1 << 20),
-    ("GiB", 1 << 30),
-    ("TiB", 1 << 40),
-];
-
-const TIME_UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+const TRIES_MAX: u32 = 1000;
+const TEXT_BYTES_MAX: usize = 4096;
+/// What is shown of a value that is wrong.
+const SHOWN_CHARS_MAX: usize = 60;
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(86_400);
 
 #[cfg(test)]
 mod tests {
@@ -435,22 +525,6 @@ mod tests {
         check_bad(RATE, "240", "is not a rate");
         check_bad(RATE, "240B", "is not a rate");
         check_bad(RATE, "0B/s", "out of bounds");
-    }
-
-    #[test]
-    fn cpus() {
-        check(Kind::Cpus, "auto", Value::Cpus(CpuWish::Auto));
-        check(Kind::Cpus, "4", Value::Cpus(CpuWish::Count(4)));
-        check(Kind::Cpus, "0-3", Value::Cpus(CpuWish::List(vec![0, 1, 2, 3])));
-        check(Kind::Cpus, "6, 0-1", Value::Cpus(CpuWish::List(vec![0, 1, 6])));
-        check(Kind::Cpus, "1-1,3", Value::Cpus(CpuWish::List(vec![1, 3])));
-        check_bad(Kind::Cpus, "0", "out of bounds");
-        check_bad(Kind::Cpus, "0,0-1", "CPU 0 is named twice");
-        check_bad(Kind::Cpus, "3-1", "is not a CPU or a range");
-        check_bad(Kind::Cpus, "a", "is not a CPU or a range");
-        check_bad(Kind::Cpus, "0-99999", "is not a CPU or a range");
-        check_bad(Kind::Cpus, ",", "no CPU is named");
-        assert_eq!(cpu_list(&[0, 1, 2, 5, 7, 8]), "0-2,5,7-8");
     }
 
     #[test]

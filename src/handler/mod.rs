@@ -26,6 +26,8 @@ pub type TaskFn = dyn Fn(Request) -> LocalFuture<Response>;
 
 /// A handler as the shard calls it.
 pub enum Handler {
+    /// As `Inline`, for an answer that needs nothing of the request's body: it is not waited for.
+    Early(Box<InlineFn>),
     /// Runs in the shard's turn: must be short and must not block.
     Inline(Box<InlineFn>),
     /// A future on the shard's executor, dropped when its client leaves.

@@ -19,4 +19,5 @@ pub use error::Error;
 pub use h1::ResponseHead;
 pub use head::{Head, Version};
 pub use params::Params;
+pub use target::is_authority;
 pub use time::Time;

@@ -123,6 +123,12 @@ pub(crate) enum Port {
     None,
 }
 
+/// Whether `text` is a host with an optional port, as a target or a Host field may have it.
+#[must_use]
+pub fn is_authority(text: &str) -> bool {
+    parse_host(text.as_bytes()).is_some()
+}
+
 /// Judges `uri-host [ ":" port ]` (RFC 3986 3.2.2). None: it is not one, or the host is empty.
 /// Commas are refused although a reg-name may hold them: in Host they betray a merged list.
 pub(crate) fn parse_host(authority: &[u8]) -> Option<Port> {

@@ -65,6 +65,11 @@ pub fn open_group(group: Group) -> Result<Vec<Listener>, BindError> {
     Ok(listeners)
 }
 
+/// Whether `address` could be listened on now; nothing listens there afterwards.
+pub fn try_address(address: SocketAddr, only_v6: bool) -> Result<(), BindError> {
+    probe(Group { address, count: 1, backlog: 1, only_v6 })
+}
+
 impl Listener {
     fn open(group: Group) -> Result<Self, BindError> {
         let socket = open_socket(group)?;

@@ -207,6 +207,7 @@ impl Ring {
             )
         }
         .map_err(step("registering the buffer ring"))?;
+        confine_helpers(&io).map_err(step("confining the kernel's helper threads"))?;
         let registered = register_self(io.as_raw_fd());
         Ok(Self {
             io,
@@ -484,6 +485,19 @@ fn resolve_accept(raw: Raw) -> Completion {
     Completion::Acceptable { listener }
 }
 
+/// Keeps the threads that the kernel starts for operations that would block, of any ring of this
+/// thread, where the thread itself may run. Before Linux 6.2 they otherwise run on every CPU.
+fn confine_helpers(io: &IoUring) -> io::Result<()> {
+    // SAFETY: cpu_set_t is an array of integers, for which zero bytes are a value.
+    let mut cpus: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `cpus` is a live local, and the size handed over is its own; 0 names this thread.
+    let result = unsafe { libc::sched_getaffinity(0, size_of_val(&cpus), &raw mut cpus) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    io.submitter().register_iowq_aff(&cpus)
+}
+
 /// Register the ring with itself, which spares the kernel a descriptor look-up per enter. A
 /// kernel that refuses is no loss: -1, and the descriptor is used.
 fn register_self(ring: RawFd) -> i32 {
@@ -537,3 +551,42 @@ const FORGET: Token = Token::new(Kind::Forget, 0, 0);
 const ENTER_GETEVENTS: u32 = 1;
 /// IORING_ENTER_REGISTERED_RING.
 const ENTER_REGISTERED_RING: u32 = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::affinity;
+
+    /// The masks of the kernel's helper threads of the calling thread, by their names.
+    fn helpers() -> Vec<String> {
+        let tid = rustix::thread::gettid().as_raw_nonzero();
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+        let statuses = tasks
+            .filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).ok());
+        let own = format!("Name:\tiou-wrk-{tid}\n");
+        let masks = statuses.filter(|status| status.starts_with(&own)).map(|status| {
+            let line = status.lines().find(|line| line.starts_with("Cpus_allowed_list:")).unwrap();
+            line["Cpus_allowed_list:".len()..].trim().to_owned()
+        });
+        masks.collect()
+    }
+
+    #[test]
+    fn helper_threads_of_the_kernel_stay_where_we_are() {
+        let cpu = *affinity::allowed().unwrap().last().unwrap();
+        let found = std::thread::spawn(move || {
+            affinity::pin(cpu).unwrap();
+            let _ring = Ring::open().unwrap();
+            // A ring like the executor's, made by somebody else.
+            let mut other = IoUring::new(4).unwrap();
+            let entry = opcode::Nop::new().build().flags(squeue::Flags::ASYNC);
+            // SAFETY: an operation without buffers or descriptors refers to nothing.
+            unsafe { other.submission().push(&entry) }.unwrap();
+            other.submit_and_wait(1).unwrap();
+            helpers()
+        });
+        let found = found.join().unwrap();
+        assert!(!found.is_empty(), "the operation has started a thread");
+        assert!(found.iter().all(|mask| *mask == cpu.to_string()), "{found:?} instead of {cpu}");
+    }
+}

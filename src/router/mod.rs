@@ -9,9 +9,16 @@
 //! escapes, dot segments or characters that a URI should have escaped is normalised first (module
 //! `path`). Two slashes in a row stay two slashes.
 //!
+//! In front of it may stand routes in the order of a file (module `ordered`), which a shard sees
+//! as one [`Table`] with the router.
+//!
 //! Knows nothing of handlers and connections: what a route leads to is a type parameter.
 
+mod host;
+mod location;
+mod ordered;
 mod path;
+mod pattern;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +28,11 @@ use std::rc::Rc;
 use ::http::{HeaderValue, Method};
 
 use crate::http::{Params, percent};
+
+pub use host::Host;
+pub use location::Location;
+pub use ordered::{Methods, Rule, Table};
+pub use pattern::Pattern;
 
 /// The routes of one application.
 pub struct Router<T> {
@@ -72,6 +84,7 @@ impl<T> Router<T> {
 
     /// Where a request goes. `path` is the path as it was sent, or `*`; the values of the path's
     /// parameters replace what `params` held.
+    #[inline]
     pub fn route<'r>(&'r self, method: &Method, path: &str, params: &mut Params) -> Outcome<'r, T> {
         params.clear();
         if let Some(node) = self.literals.find(path) {
@@ -98,6 +111,19 @@ impl<T> Router<T> {
         &self.allow
     }
 
+    /// These methods are known too, and allowed on the server as a whole.
+    fn learn(&mut self, methods: &Methods) {
+        for method in methods.named() {
+            if !self.named.contains(&method) {
+                self.named.push(method);
+            }
+        }
+        let mut all = Methods::of([]);
+        all.add_allowed(&self.allow);
+        all.add_all(methods);
+        self.allow = all.allow();
+    }
+
     #[cold]
     fn route_normalised<'r>(
         &'r self,
@@ -113,12 +139,9 @@ impl<T> Router<T> {
         let node = &self.nodes[*found.value];
         params.begin(&node.names);
         for value in node.values(&found.params) {
-            match percent::decode_path_segment(value) {
-                Ok(text) if path::is_settled(&text) => params.push_decoded(&text),
-                _ => {
-                    params.clear();
-                    return Outcome::BadPath;
-                }
+            if !decode_into(params, value) {
+                params.clear();
+                return Outcome::BadPath;
             }
         }
         self.choose(node, method)
@@ -157,6 +180,17 @@ impl<T> Router<T> {
     }
 }
 
+/// Push what a parameter stands for in a path in normal form; false if it does not decode.
+fn decode_into(params: &mut Params, value: &str) -> bool {
+    match percent::decode_path_segment(value) {
+        Ok(text) if path::is_settled(&text) => {
+            params.push_decoded(&text);
+            true
+        }
+        _ => false,
+    }
+}
+
 impl<T> fmt::Debug for Router<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Router").field("patterns", &self.nodes.len()).finish_non_exhaustive()
@@ -184,6 +218,7 @@ impl Literals {
         Self { by_length }
     }
 
+    #[inline]
     fn find(&self, path: &str) -> Option<usize> {
         let same_length = self.by_length.get(path.len())?;
         let place = same_length.binary_search_by(|(known, _)| (**known).cmp(path)).ok()?;

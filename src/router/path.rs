@@ -35,7 +35,12 @@ pub(super) fn normalise(path: &str) -> Option<String> {
 /// Whether a decoded value has no dot segment left. Only an escaped slash can have hidden one,
 /// which nobody sends in earnest and which would lead a handler that joins paths astray.
 pub(super) fn is_settled(value: &str) -> bool {
-    !value.contains('/') || !value.split('/').any(|segment| matches!(segment, "." | ".."))
+    !value.contains('/') || !value.split('/').any(is_dot_segment)
+}
+
+/// Whether a segment of a path in normal form is not a name but a direction.
+pub(super) fn is_dot_segment(segment: &str) -> bool {
+    matches!(segment, "." | "..")
 }
 
 /// The normal form of a pattern, whose parameters and doubled braces stay as they are.
@@ -50,7 +55,7 @@ pub(super) fn normalise_pattern(pattern: &str) -> Result<String, &'static str> {
         rest = push_braced(&rest[brace..], &mut normalised)?;
     }
     push_literal(rest, &mut normalised)?;
-    if normalised.split('/').any(|segment| matches!(segment, "." | "..")) {
+    if normalised.split('/').any(is_dot_segment) {
         return Err("dot segments are resolved before paths are matched");
     }
     let names = parameter_names(&normalised);
@@ -114,7 +119,8 @@ fn push_normalised(mut rest: &[u8], out: &mut String) -> Option<()> {
     Some(())
 }
 
-fn push_escaped(byte: u8, out: &mut String) {
+/// Append a byte as an escape.
+pub(super) fn push_escaped(byte: u8, out: &mut String) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     out.push('%');
     out.push(char::from(DIGITS[usize::from(byte >> 4)]));
@@ -142,6 +148,11 @@ fn remove_dot_segments(path: &str) -> Option<String> {
         }
     }
     Some(out)
+}
+
+/// Whether a byte stands unescaped in a path.
+pub(super) fn is_in_path(byte: u8) -> bool {
+    IN_PATH[usize::from(byte)]
 }
 
 fn is_unreserved(byte: u8) -> bool {

@@ -28,11 +28,11 @@ use crate::http::h1::{Close, Connection, Event, Received};
 use crate::http::{BodyLength, Error, Preamble, ResponseHead, ResponseLength, Time};
 use crate::limits::{COPY_BYTES_MAX, HttpLimits, OUTPUT_BYTES_HIGH, UPLOAD_BYTES_HIGH};
 use crate::net::{ConnId, FlightId, Output};
-use crate::router::{Outcome, Router};
+use crate::router::{Outcome, Table};
 
 /// Everything a connection needs to make answers out of bytes; one per shard.
 pub(crate) struct Http {
-    pub(crate) router: Router<usize>,
+    pub(crate) table: Table<usize>,
     pub(crate) handlers: Vec<Handler>,
     pub(crate) limits: HttpLimits,
     pub(crate) preamble: Preamble,
@@ -58,7 +58,7 @@ const SPARE_MAX: usize = 256;
 
 impl Http {
     pub(crate) fn new(
-        router: Router<usize>,
+        table: Table<usize>,
         handlers: Vec<Handler>,
         limits: HttpLimits,
         preamble: Preamble,
@@ -66,7 +66,7 @@ impl Http {
         ready: Rc<Ready>,
     ) -> Self {
         Self {
-            router,
+            table,
             handlers,
             limits,
             preamble,
@@ -371,26 +371,29 @@ fn begin(conn: &mut Conn, id: ConnId, http: &mut Http, length: BodyLength) {
         conn.core.drain(&http.limits, http.now);
     }
     let request = &mut http.request;
+    let head = &request.head;
     let outcome =
-        http.router.route(request.head.method(), request.head.path(), &mut request.params);
+        http.table.route(head.method(), head.path(), || head.authority(), &mut request.params);
     let handler = match outcome {
         Outcome::Found(handler) => *handler,
         Outcome::NotFound => return answer_error(conn, http, Error::NotFound, None),
         Outcome::BadPath => return answer_error(conn, http, Error::TargetInvalid, None),
         Outcome::NotImplemented => return answer_error(conn, http, Error::MethodUnknown, None),
         Outcome::MethodNotAllowed { allow } => {
-            let allow = allow.clone();
+            let allow = http.table.allow(allow, head.path(), head.authority());
             return answer_error(conn, http, Error::MethodNotAllowed, Some(allow));
         }
-        Outcome::Options { allow } | Outcome::ServerOptions { allow } => {
+        Outcome::Options { allow } => {
+            let allow = http.table.allow(allow, head.path(), head.authority());
+            return answer_options(conn, http, allow);
+        }
+        Outcome::ServerOptions { allow } => {
             let allow = allow.clone();
-            let mut response =
-                Response::new(::http::StatusCode::NO_CONTENT).with(::http::header::ALLOW, allow);
-            return answer(conn, id, http, &mut response);
+            return answer_options(conn, http, allow);
         }
     };
     match (&http.handlers[handler], length) {
-        (Handler::Inline(function), BodyLength::None) => {
+        (Handler::Inline(function), BodyLength::None) | (Handler::Early(function), _) => {
             let mut response = Response::new(StatusCode::OK);
             if catch_unwind(AssertUnwindSafe(|| function(&http.request, &mut response))).is_err() {
                 response = Error::Internal.into_response();
@@ -579,6 +582,12 @@ fn answer_error(conn: &mut Conn, http: &mut Http, error: Error, allow: Option<He
     if let Some(allow) = allow {
         response = response.with(::http::header::ALLOW, allow);
     }
+    answer_whole(conn, http, &mut response);
+}
+
+/// Say which methods there are.
+fn answer_options(conn: &mut Conn, http: &mut Http, allow: HeaderValue) {
+    let mut response = Response::new(StatusCode::NO_CONTENT).with(::http::header::ALLOW, allow);
     answer_whole(conn, http, &mut response);
 }
 

@@ -31,7 +31,7 @@ use crate::limits::HttpLimits;
 use crate::net::Ring;
 use crate::net::listener::Listener;
 use crate::net::ring::OpenError;
-use crate::router::Router;
+use crate::router::Table;
 use crate::sys::channel::{Channel, FromChild, Received, ToChild};
 use crate::sys::memory::use_small_pages;
 use crate::sys::page::SharedPage;
@@ -53,8 +53,8 @@ pub struct Setup {
     /// What the supervisor watches.
     pub page: Option<SharedPage>,
     /// Where requests go.
-    pub router: Router<usize>,
-    /// What the router's targets stand for.
+    pub table: Table<usize>,
+    /// What the table's targets stand for.
     pub handlers: Vec<Handler>,
     /// Limits of every connection.
     pub limits: HttpLimits,
@@ -151,7 +151,7 @@ async fn drive(setup: Setup) -> Result<End, StartError> {
     let now = Time::from_nanos(clock::monotonic_ns());
     let preamble = Preamble::new(clock::unix_seconds());
     let ready = Rc::new(Ready::default());
-    let http = Http::new(setup.router, setup.handlers, setup.limits, preamble, now, ready);
+    let http = Http::new(setup.table, setup.handlers, setup.limits, preamble, now, ready);
     let mut shard = Shard::new(Parts {
         ring,
         http,

@@ -83,7 +83,7 @@ impl Running {
                 signals: SignalFd::open(&[Signal::Terminate]).unwrap(),
                 supervisor: PidFd::open(own_pid()).unwrap(),
                 page: None,
-                router: routes.table.build(),
+                table: routes.table.build().into(),
                 handlers: routes.handlers,
                 limits,
                 connections_max,

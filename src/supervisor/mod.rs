@@ -86,6 +86,15 @@ pub struct ProbeError {
     pub fix: String,
 }
 
+/// Finds out whether the engine works here, in a process of its own: a kernel that punishes the
+/// attempt, or a library that panics, then costs nothing. Meant for a process without children.
+///
+/// # Errors
+/// What is refused, and what to do about it.
+pub fn probe(attempt: &dyn Fn() -> Result<Engine, ProbeError>) -> Result<Engine, ProbeError> {
+    start::probe_apart(attempt)
+}
+
 /// Runs the server until it is stopped. The calling process must have a single thread.
 #[must_use]
 pub fn run(config: Config, roles: Roles<'_>) -> Exit {
@@ -132,7 +141,8 @@ enum Event {
 impl<'a> Supervisor<'a> {
     fn new(prepared: &'a Prepared, roles: &'a Roles<'a>, started: Instant) -> Self {
         let config = &prepared.config;
-        let shards = u16::try_from(config.shards.len()).expect("a CPU list has at most 1024 CPUs");
+        let shards =
+            u16::try_from(config.placement.shards.len()).expect("a CPU list has at most 1024 CPUs");
         Self {
             nursery: Nursery {
                 config,

@@ -6,7 +6,9 @@ use std::os::fd::AsFd;
 
 use super::state::ChildId;
 use super::{Roles, ShardStart};
-use crate::config::{Config, ShardPlacement};
+use crate::config::Config;
+use crate::config::cpus::cpu_list;
+use crate::config::placement::ShardPlace;
 use crate::exit::Exit;
 use crate::net::listener::Listener;
 use crate::sys::channel::{self, Channel, FromChild};
@@ -137,6 +139,9 @@ impl Nursery<'_> {
     ) -> Result<(Vec<Listener>, SignalFd, PidFd), Trouble> {
         let step = |step| move |error| Trouble { step, error, exit: Exit::System };
         forked.leave_process_group().map_err(step("setpgid"))?;
+        // First of all: memory comes from the node of the CPU that first touches it, and every
+        // thread inherits the mask.
+        self.pin(id)?;
         name_process(id, title);
         self.logger.identify(Identity {
             process: id.to_string(),
@@ -155,7 +160,6 @@ impl Nursery<'_> {
         let mut keep = vec![channel.as_fd(), signals.as_fd(), supervisor.as_fd()];
         keep.extend(listeners.iter().map(AsFd::as_fd));
         descriptors::close_all_but(forked, &keep).map_err(step("close_range"))?;
-        self.pin(id)?;
         if !forked.follow_parent().map_err(step("PDEATHSIG"))? {
             let error = io::Error::other("the supervisor is gone already");
             return Err(Trouble { step: "start", error, exit: Exit::System });
@@ -163,16 +167,23 @@ impl Nursery<'_> {
         Ok((listeners, signals, supervisor))
     }
 
+    /// Puts this process where it was planned. One that floats gets all CPUs that we may use:
+    /// what it inherited is where the supervisor is.
     fn pin(&self, id: ChildId) -> Result<(), Trouble> {
-        let Some(cpu) = self.placement(id).cpu else { return Ok(()) };
-        affinity::pin(cpu).map_err(|error| {
-            let error = io::Error::new(error.kind(), format!("CPU {cpu}: {error}"));
+        let floating = self.config.placement.floating_cpus();
+        let (result, place) = match self.placement(id).cpu {
+            Some(cpu) => (affinity::pin(cpu), format!("CPU {cpu}")),
+            None if floating.is_empty() => return Ok(()),
+            None => (affinity::confine_to(&floating), format!("CPUs {}", cpu_list(&floating))),
+        };
+        result.map_err(|error| {
+            let error = io::Error::new(error.kind(), format!("{place}: {error}"));
             Trouble { step: "pinning", error, exit: Exit::Permission }
         })
     }
 
-    fn placement(&self, id: ChildId) -> ShardPlacement {
-        self.config.shards[usize::from(id.shard)]
+    fn placement(&self, id: ChildId) -> ShardPlace {
+        self.config.placement.shards[usize::from(id.shard)]
     }
 }
 

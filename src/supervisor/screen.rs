@@ -6,7 +6,8 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::config::value::cpu_list;
+use crate::config::cpus::cpu_list;
+use crate::config::placement;
 
 /// Everything that the screen shows.
 #[derive(Debug)]
@@ -24,11 +25,18 @@ pub(super) struct Screen<'a> {
     pub(super) notes: &'a [Note],
 }
 
-/// Something that is not as it was asked for, and what to do about it.
+/// Something that is not as it was asked for, or that one should know.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Note {
     pub(super) message: String,
+    /// What to do about it; empty if nothing.
     pub(super) fix: String,
+}
+
+impl From<&placement::Note> for Note {
+    fn from(note: &placement::Note) -> Self {
+        Self { message: note.message.clone(), fix: note.fix.clone() }
+    }
 }
 
 impl Screen<'_> {
@@ -50,8 +58,9 @@ impl Screen<'_> {
         let usable = format!("{} {} usable", self.usable_cpus, plural(self.usable_cpus, "CPU"));
         row(&mut text, "shards", &self.shards(), &usable);
         for note in self.notes {
+            let fix = if note.fix.is_empty() { "" } else { "   fix: " };
             // Writing to a String cannot fail.
-            let _ = write!(text, "\n  note  {}   fix: {}", note.message, note.fix);
+            let _ = write!(text, "\n  note  {}{fix}{}", note.message, note.fix);
         }
         if !self.notes.is_empty() {
             text.push('\n');
@@ -116,7 +125,8 @@ mod tests {
     #[test]
     fn the_screen_is_calm_and_aligned() {
         let addresses = ["127.0.0.1:8000".parse().unwrap(), "[::1]:8000".parse().unwrap()];
-        let notes = [Note { message: "it is late".into(), fix: "sleep".into() }];
+        let note = |message: &str, fix: &str| Note { message: message.into(), fix: fix.into() };
+        let notes = [note("it is late", "sleep"), note("the sun shines", "")];
         let screen = Screen {
             version: "0.1.0",
             pid: 4711,
@@ -137,6 +147,7 @@ corewise 0.1.0   pid 4711   io_uring (kernel 6.18)   corewise.toml
   shards      2 on CPUs 0-1                    16 CPUs usable
 
   note  it is late   fix: sleep
+  note  the sun shines
 ";
         assert_eq!(screen.render(), expected);
     }

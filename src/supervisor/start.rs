@@ -8,14 +8,16 @@ use super::process::run_apart;
 use super::screen::{Note, Screen, show};
 use super::{Engine, ProbeError, Roles};
 use crate::config::Config;
+use crate::config::cpus::cpu_list;
+use crate::config::grants::{Finding, Grants};
 use crate::exit::Exit;
 use crate::net::listener::{BindError, Group, Listener, open_group};
-use crate::sys::descriptors;
 use crate::sys::memory::{self, Limit};
 use crate::sys::process::{self, Ended, PidFd, own_pid};
 use crate::sys::procfs::listener_holder;
 use crate::sys::signal::{Signal, SignalFd, ignore, set_default};
 use crate::sys::title::{Title, set_short_name};
+use crate::sys::{affinity, descriptors};
 use crate::telemetry::log::{Form, Identity, Logger};
 
 /// Everything that the loop needs, checked and open.
@@ -30,7 +32,6 @@ pub(super) struct Prepared {
     /// Where we listen, with real ports.
     pub(super) addresses: Vec<SocketAddr>,
     engine: Engine,
-    backlog: u32,
     notes: Vec<Note>,
 }
 
@@ -72,11 +73,10 @@ pub(super) fn prepare(mut config: Config, roles: &Roles<'_>) -> Result<Prepared,
     let signals = signals.map_err(|error| refused.system("signalfd", &error))?;
     let supervisor = PidFd::open(own_pid()).map_err(|error| refused.system("pidfd", &error))?;
     process::adopt_orphans().map_err(|error| refused.system("subreaper", &error))?;
-    let mut notes = Vec::new();
-    raise_limits(&mut config, &mut notes);
-    let engine = probe(roles).map_err(|error| refused.engine(error))?;
-    let backlog = cut_backlog(config.server.backlog, &mut notes);
-    let listeners = open_listeners(&config, backlog).map_err(|error| refused.bind(error))?;
+    let mut notes = notes(&mut config);
+    settle(&config, &mut notes);
+    let engine = probe_apart(roles.probe).map_err(|error| refused.engine(error))?;
+    let listeners = open_listeners(&config).map_err(|error| refused.bind(&error))?;
     let addresses = listeners[0].iter().map(Listener::address).collect();
     let mut title = Title::claim();
     if let Some(title) = &mut title {
@@ -93,7 +93,6 @@ pub(super) fn prepare(mut config: Config, roles: &Roles<'_>) -> Result<Prepared,
         title: RefCell::new(title),
         addresses,
         engine,
-        backlog,
         notes,
     })
 }
@@ -101,7 +100,8 @@ pub(super) fn prepare(mut config: Config, roles: &Roles<'_>) -> Result<Prepared,
 impl Prepared {
     /// Shows the start screen, or the same as a line of the log.
     pub(super) fn show(&self) {
-        let cpus: Vec<Option<usize>> = self.config.shards.iter().map(|shard| shard.cpu).collect();
+        let cpus: Vec<Option<usize>> =
+            self.config.placement.shards.iter().map(|shard| shard.cpu).collect();
         let kernel = memory::kernel_release();
         let screen = Screen {
             version: env!("CARGO_PKG_VERSION"),
@@ -110,22 +110,25 @@ impl Prepared {
             kernel: &kernel,
             file: self.config.file.as_deref(),
             addresses: &self.addresses,
-            backlog: self.backlog,
+            backlog: self.config.server.backlog,
             cpus: &cpus,
-            usable_cpus: self.config.usable_cpus,
+            usable_cpus: self.config.placement.usable.len(),
             notes: &self.notes,
         };
         if self.logger.form() == Form::Pretty {
             return show(&screen.render());
         }
+        let pinned: Option<Vec<usize>> = cpus.iter().copied().collect();
+        let pinned = pinned.map(|cpus| cpu_list(&cpus));
         tracing::info!(
             version = screen.version,
             engine = screen.engine,
             kernel = screen.kernel,
             file = screen.file,
             listen = ?self.addresses,
-            backlog = self.backlog,
+            backlog = screen.backlog,
             shards = cpus.len(),
+            cpus = pinned.as_deref(),
             "starting"
         );
         for note in &self.notes {
@@ -154,33 +157,17 @@ impl Refused {
     }
 
     fn engine(&self, error: ProbeError) -> Refusal {
-        Refusal { message: error.reason, fix: error.fix, exit: Exit::Unavailable, form: self.form }
+        self.finding(Finding::of_engine(error.reason, error.fix))
     }
 
-    fn bind(&self, refused: BindError) -> Refusal {
-        let address = refused.address;
-        let (message, fix, exit) = match refused.error.kind() {
-            io::ErrorKind::AddrInUse => (
-                format!("cannot listen on {address}: {}", holder(address)),
-                "stop that process, or listen elsewhere with --bind".to_owned(),
-                Exit::System,
-            ),
-            io::ErrorKind::PermissionDenied => (
-                format!(
-                    "cannot listen on {address}: this user may not use port {}",
-                    address.port()
-                ),
-                "use a port from 1024 on, or give the program CAP_NET_BIND_SERVICE".to_owned(),
-                Exit::Permission,
-            ),
-            io::ErrorKind::AddrNotAvailable => (
-                format!("cannot listen on {address}: this machine does not have that address"),
-                "use 0.0.0.0 for every address, or one that `ip address` shows".to_owned(),
-                Exit::System,
-            ),
-            _ => (refused.to_string(), "listen elsewhere with --bind".to_owned(), Exit::System),
-        };
-        Refusal { message, fix, exit, form: self.form }
+    fn bind(&self, refused: &BindError) -> Refusal {
+        let holder = listener_holder(refused.address);
+        self.finding(Finding::of_address(refused.address, &refused.error, holder))
+    }
+
+    fn finding(&self, finding: Finding) -> Refusal {
+        let exit = finding.exit.unwrap_or(Exit::System);
+        Refusal { message: finding.message, fix: finding.fix, exit, form: self.form }
     }
 }
 
@@ -202,62 +189,52 @@ fn check_threads(count: io::Result<usize>) -> Result<(), (String, String)> {
     }
 }
 
-fn holder(address: SocketAddr) -> String {
-    match listener_holder(address) {
-        Some(holder) => format!("the port is taken by pid {} ({})", holder.pid, holder.name),
-        None => "the port is taken by a process of somebody else".into(),
-    }
+/// What people should know at the start: about their settings, the placement and the system.
+/// Cuts `config` to what the system grants.
+fn notes(config: &mut Config) -> Vec<Note> {
+    let findings = raise_limits().fit(config);
+    let cut =
+        findings.into_iter().map(|finding| Note { message: finding.message, fix: finding.fix });
+    let settings = config.notices.iter();
+    let settings =
+        settings.map(|notice| Note { message: notice.sentence(), fix: notice.fault.help.clone() });
+    let placed = config.placement.notes.iter();
+    let placed = placed.map(Note::from);
+    settings.chain(placed).chain(cut).collect()
 }
 
-fn raise_limits(config: &mut Config, notes: &mut Vec<Note>) {
-    let files = memory::raise(Limit::OpenFiles);
-    // Raising to the hard limit can only fail where a sandbox forbids it; what holds then counts.
-    let files = files.unwrap_or_else(|_| memory::current(Limit::OpenFiles));
-    if let Some(files) = files {
-        let fitting =
-            u32::try_from(files.saturating_sub(OWN_DESCRIPTORS).max(1)).unwrap_or(u32::MAX);
-        if config.shard.connections > fitting {
-            notes.push(Note {
-                message: format!(
-                    "descriptor limit is {files}, connections per shard cut from {} to {fitting}",
-                    config.shard.connections,
-                ),
-                fix: "raise the hard limit (ulimit -Hn, LimitNOFILE=)".into(),
-            });
-            config.shard.connections = fitting;
-        }
+/// Goes to the CPUs of the supervisor.
+fn settle(config: &Config, notes: &mut Vec<Note>) {
+    let cpus = config.placement.supervisor_cpus();
+    if cpus.is_empty() {
+        return;
     }
-    let locked = memory::raise(Limit::LockedMemory);
-    let locked = locked.unwrap_or_else(|_| memory::current(Limit::LockedMemory));
-    let wanted = LOCKED_BYTES_PER_SHARD * config.shards.len() as u64;
-    if let Some(locked) = locked.filter(|&locked| locked < wanted) {
+    if let Err(error) = affinity::confine_to(cpus) {
         notes.push(Note {
-            message: format!("lockable memory is {} KiB, too little for the shards", locked >> 10),
-            fix: format!(
-                "raise the hard limit to {} KiB (ulimit -Hl, LimitMEMLOCK=)",
-                wanted >> 10
-            ),
+            message: format!("the supervisor stays where it is: CPUs {}: {error}", cpu_list(cpus)),
+            fix: "see whether a sandbox forbids sched_setaffinity".into(),
         });
     }
 }
 
-fn cut_backlog(asked: u32, notes: &mut Vec<Note>) -> u32 {
-    // Where the kernel does not say, it cuts in silence.
-    let Ok(limit) = memory::somaxconn() else { return asked };
-    if asked <= limit {
-        return asked;
+/// Raises the limits of this process as far as they go and says what holds then.
+fn raise_limits() -> Grants {
+    // Raising to the hard limit can only fail where a sandbox forbids it; what holds then counts.
+    let raise = |limit| memory::raise(limit).unwrap_or_else(|_| memory::current(limit));
+    Grants {
+        locked_memory: raise(Limit::LockedMemory),
+        open_files: raise(Limit::OpenFiles),
+        somaxconn: memory::somaxconn().ok(),
     }
-    notes.push(Note {
-        message: format!("somaxconn is {limit}, backlog cut from {asked}"),
-        fix: format!("sysctl -w net.core.somaxconn={asked}"),
-    });
-    limit
 }
 
 /// Opens for each shard one listener per address.
-fn open_listeners(config: &Config, backlog: u32) -> Result<Vec<Vec<Listener>>, BindError> {
-    let count = u16::try_from(config.shards.len()).expect("a CPU list has at most 1024 CPUs");
-    let mut shards: Vec<Vec<Listener>> = config.shards.iter().map(|_| Vec::new()).collect();
+fn open_listeners(config: &Config) -> Result<Vec<Vec<Listener>>, BindError> {
+    let backlog = config.server.backlog;
+    let count =
+        u16::try_from(config.placement.shards.len()).expect("a CPU list has at most 1024 CPUs");
+    let mut shards: Vec<Vec<Listener>> =
+        config.placement.shards.iter().map(|_| Vec::new()).collect();
     for &address in &config.server.listen {
         let has_v4 = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port();
         let only_v6 = config.server.listen.iter().any(has_v4);
@@ -271,8 +248,10 @@ fn open_listeners(config: &Config, backlog: u32) -> Result<Vec<Vec<Listener>>, B
 
 /// Probes the engine in a process of its own: a kernel that punishes the attempt, or a library
 /// that panics, then costs nothing.
-fn probe(roles: &Roles<'_>) -> Result<Engine, ProbeError> {
-    match run_apart(|| encode_probe((roles.probe)())) {
+pub(super) fn probe_apart(
+    probe: &dyn Fn() -> Result<Engine, ProbeError>,
+) -> Result<Engine, ProbeError> {
+    match run_apart(|| encode_probe(probe())) {
         Ok(apart) => decode_probe(&apart.answer, apart.ended),
         Err(error) => Err(ProbeError {
             reason: format!("the engine cannot be probed: {error}"),
@@ -302,10 +281,6 @@ fn decode_probe(answer: &str, ended: Ended) -> Result<Engine, ProbeError> {
     };
     Err(ProbeError { reason, fix })
 }
-
-/// Descriptors that a shard needs for itself: listeners, rings, timers, doorbells.
-const OWN_DESCRIPTORS: u64 = 48;
-const LOCKED_BYTES_PER_SHARD: u64 = 512 << 10;
 
 #[cfg(test)]
 mod tests {

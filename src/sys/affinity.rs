@@ -1,6 +1,5 @@
 //! Which CPUs there are, which of them this process may use, and pinning to one or to some.
 
-use std::fs;
 use std::io;
 
 use core_affinity::CoreId;
@@ -10,13 +9,6 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 pub fn allowed() -> io::Result<Vec<usize>> {
     let set = sched_getaffinity(None)?;
     Ok((0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect())
-}
-
-/// CPUs that are online, ascending; empty when the kernel does not say.
-pub fn online() -> io::Result<Vec<usize>> {
-    let text = fs::read_to_string("/sys/devices/system/cpu/online")?;
-    parse_kernel_list(text.trim())
-        .ok_or_else(|| io::Error::other(format!("cannot read the CPU list {:?}", text.trim())))
 }
 
 /// Pins the calling thread, and every thread that it starts later, to one CPU.
@@ -40,8 +32,14 @@ pub fn pin_to(cpus: &[usize]) -> io::Result<()> {
     Ok(sched_setaffinity(None, &set)?)
 }
 
+/// The same, unless it is so already: a mask that was never set follows the cpuset when that
+/// grows, one that was set does not.
+pub fn confine_to(cpus: &[usize]) -> io::Result<()> {
+    if allowed().is_ok_and(|allowed| allowed == cpus) { Ok(()) } else { pin_to(cpus) }
+}
+
 /// Parses the kernel's list form: `0-3,8,10-11`.
-fn parse_kernel_list(text: &str) -> Option<Vec<usize>> {
+pub(super) fn parse_kernel_list(text: &str) -> Option<Vec<usize>> {
     let mut cpus = Vec::new();
     for part in text.split(',').filter(|part| !part.is_empty()) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -71,14 +69,16 @@ mod tests {
     #[test]
     fn pinning_is_read_back() {
         let before = allowed().unwrap();
-        let online = online().unwrap();
         assert!(!before.is_empty());
-        assert!(before.iter().all(|cpu| online.contains(cpu)));
         let cpu = *before.last().unwrap();
         // A thread of its own: the pin must not leak into other tests.
         let seen = std::thread::spawn(move || {
+            confine_to(&[cpu]).unwrap();
+            let confined = allowed().unwrap();
             pin(cpu).unwrap();
-            allowed().unwrap()
+            confine_to(&[cpu]).unwrap();
+            assert_eq!(confined, allowed().unwrap());
+            confined
         });
         assert_eq!(seen.join().unwrap(), vec![cpu]);
         assert_eq!(allowed().unwrap(), before);

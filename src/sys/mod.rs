@@ -4,9 +4,11 @@
 //! this module and `net` make system calls; everything unsafe that a wrapper needs stays here.
 
 pub mod affinity;
+pub mod cgroup;
 pub mod channel;
 pub mod clock;
 pub mod descriptors;
+pub mod host;
 pub mod memory;
 pub mod page;
 pub mod poll;
@@ -16,3 +18,4 @@ pub mod signal;
 pub mod socket;
 pub mod terminate;
 pub mod title;
+pub mod topology;

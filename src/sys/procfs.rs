@@ -1,7 +1,10 @@
-//! What /proc tells about other processes: who holds a port.
+//! What /proc tells: who holds a port, where this process may run.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+use super::affinity::parse_kernel_list;
 
 /// A process that holds a port.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -34,6 +37,14 @@ pub fn listener_holder(address: SocketAddr) -> Option<Holder> {
     let pid = pids.into_iter().find(|&pid| holds_one_of(pid, &targets))?;
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     Some(Holder { pid, name: name.trim_end().to_owned() })
+}
+
+/// The CPUs in the affinity mask of this process, ascending; read below `root`, "/" in production.
+#[must_use]
+pub fn allowed_cpus(root: &Path) -> Option<Vec<usize>> {
+    let status = fs::read_to_string(root.join("proc/self/status")).ok()?;
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    parse_kernel_list(list.trim())
 }
 
 fn holds_one_of(pid: u32, targets: &[String]) -> bool {

@@ -5,6 +5,7 @@
 //! prints its seed and its input and leaves the input in the corpus, where it is replayed from
 //! then on.
 
+mod config;
 mod h1;
 mod mutate;
 mod reader;
@@ -21,9 +22,9 @@ use rng::Rng;
 #[test]
 fn corpus_is_replayed() {
     let mut before = Vec::new();
-    for (path, input) in corpus() {
+    for (path, input) in corpus("h1") {
         for case in Case::all(&input, &before) {
-            if let Err(error) = attempt(&case) {
+            if let Err(error) = attempt(|| h1::check(&case)) {
                 panic!("{}: {error}\n{case:?}", path.display());
             }
         }
@@ -35,8 +36,7 @@ fn corpus_is_replayed() {
 fn mutants_are_harmless() {
     let executions = setting("COREWISE_FUZZ_EXECUTIONS", 200_000);
     let seed = setting("COREWISE_FUZZ_SEED", 1);
-    let inputs = corpus().into_iter().map(|(_, input)| input).collect();
-    let mut mutator = Mutator::new(inputs);
+    let mut mutator = Mutator::new(inputs("h1"), h1::DICTIONARY);
     for execution in 0..executions {
         // A seed of its own for each execution: a failure is repeated without those before it.
         let execution_seed = seed.wrapping_add(execution);
@@ -48,8 +48,8 @@ fn mutants_are_harmless() {
             _ => mutator.draw(&mut rng),
         };
         let case = Case::draw(input, before, &mut rng);
-        if let Err(error) = attempt(&case) {
-            let path = keep(&case.input);
+        if let Err(error) = attempt(|| h1::check(&case)) {
+            let path = keep("h1", &case.input);
             panic!(
                 "COREWISE_FUZZ_SEED={execution_seed} COREWISE_FUZZ_EXECUTIONS=1 fails, \
                  input kept in {}\n{error}\n{case:?}",
@@ -59,16 +59,50 @@ fn mutants_are_harmless() {
     }
 }
 
-fn attempt(case: &Case) -> Result<(), String> {
-    catch_unwind(AssertUnwindSafe(|| h1::check(case))).unwrap_or_else(|panic| {
+#[test]
+fn settings_are_replayed() {
+    let target = config::Target::new();
+    for (path, input) in corpus("config") {
+        if let Err(error) = attempt(|| target.check(&input)) {
+            panic!("{}: {error}", path.display());
+        }
+    }
+}
+
+#[test]
+fn settings_resolve_or_have_faults() {
+    let executions = setting("COREWISE_FUZZ_EXECUTIONS", 5_000);
+    let seed = setting("COREWISE_FUZZ_SEED", 1);
+    let target = config::Target::new();
+    let mut mutator = Mutator::new(inputs("config"), config::DICTIONARY);
+    for execution in 0..executions {
+        let execution_seed = seed.wrapping_add(execution);
+        let input = mutator.draw(&mut Rng::new(execution_seed));
+        if let Err(error) = attempt(|| target.check(&input)) {
+            let path = keep("config", &input);
+            panic!(
+                "COREWISE_FUZZ_SEED={execution_seed} COREWISE_FUZZ_EXECUTIONS=1 fails, \
+                 input kept in {}\n{error}",
+                path.display()
+            );
+        }
+    }
+}
+
+fn attempt(check: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    catch_unwind(AssertUnwindSafe(check)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
         Err(format!("panicked: {}", text.unwrap_or("no message")))
     })
 }
 
-fn corpus() -> Vec<(PathBuf, Vec<u8>)> {
-    let folder = folder();
+fn inputs(target: &str) -> Vec<Vec<u8>> {
+    corpus(target).into_iter().map(|(_, input)| input).collect()
+}
+
+fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let folder = folder(target);
     let entries = fs::read_dir(&folder).expect("the corpus is committed beside this file");
     let mut files: Vec<_> = entries
         .map(|entry| entry.expect("the corpus can be listed").path())
@@ -78,19 +112,19 @@ fn corpus() -> Vec<(PathBuf, Vec<u8>)> {
         })
         .collect();
     files.sort();
-    assert!(files.len() >= 40, "the corpus is incomplete");
+    assert!(files.len() >= 10, "the corpus is incomplete");
     files
 }
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/h1")
+fn folder(target: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target)
 }
 
-fn keep(input: &[u8]) -> PathBuf {
+fn keep(target: &str, input: &[u8]) -> PathBuf {
     let hash = input.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
     });
-    let path = folder().join(format!("found_{hash:016x}"));
+    let path = folder(target).join(format!("found_{hash:016x}"));
     fs::write(&path, input).expect("a failing input can be kept");
     path
 }

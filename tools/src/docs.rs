@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use corewise::cli::{reference, schema};
+
 /// A page that nobody edits by hand.
 #[derive(Clone, Copy)]
 pub(crate) struct Page {
@@ -48,7 +50,11 @@ fn write(root: &Path, pages: &[Page]) -> io::Result<()> {
 }
 
 /// The table: a page exists by having a line here.
-const PAGES: &[Page] = &[];
+const PAGES: &[Page] = &[
+    Page { path: "docs/codes.md", generate: reference::codes },
+    Page { path: "docs/configuration.md", generate: reference::configuration },
+    Page { path: "docs/corewise.schema.json", generate: schema::schema },
+];
 
 #[cfg(test)]
 mod tests {

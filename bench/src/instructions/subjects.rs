@@ -5,7 +5,7 @@ use std::hint::black_box;
 use corewise::http::h1::{Connection, Event};
 use corewise::http::{Head, Params, Preamble, ResponseHead, Time};
 use corewise::limits::HttpLimits;
-use corewise::router::{Outcome, Router};
+use corewise::router::{Methods, Outcome, Pattern, Router, Rule, Table};
 use http::{HeaderValue, Method, StatusCode};
 
 /// Work that is done again and again; only `work` is counted.
@@ -30,7 +30,9 @@ pub(super) const SUBJECTS: &[Entry] = &[
     // The same request once more.
     ("parse-same", || Box::new(Parse::new(BROWSER, BROWSER))),
     ("parse-small", || Box::new(Parse::new(SMALL, BROWSER))),
-    ("route", || Box::new(Route::new())),
+    ("route", || Box::new(Route::new(&[]))),
+    // With routes of a file in front, none of which has the path.
+    ("route-file", || Box::new(Route::new(FILE_PATTERNS))),
 ];
 
 /// httparse alone on the same head as `parse`.
@@ -130,12 +132,12 @@ impl Subject for Encode {
 /// A path with a parameter, in a table of the demo's size.
 struct Route {
     path: &'static str,
-    router: Router<usize>,
+    table: Table<usize>,
     params: Params,
 }
 
 impl Route {
-    fn new() -> Self {
+    fn new(of_file: &[&str]) -> Self {
         let mut builder = Router::builder();
         for (index, pattern) in PATTERNS.iter().enumerate() {
             builder
@@ -143,14 +145,18 @@ impl Route {
                 .expect("the patterns are valid and differ");
         }
         let path = str::from_utf8(aligned(b"/user/42")).expect("the path is ASCII");
-        Self { path, router: builder.build(), params: Params::new() }
+        let of_file = of_file.iter().map(|pattern| {
+            let pattern = Pattern::parse(pattern).expect("the patterns are valid");
+            (Rule { pattern, hosts: Vec::new(), methods: Methods::any() }, PATTERNS.len())
+        });
+        Self { path, table: Table::new(of_file, builder.build()), params: Params::new() }
     }
 }
 
 impl Subject for Route {
     fn work(&mut self) {
         let path = black_box(self.path);
-        let found = self.router.route(&Method::GET, path, &mut self.params);
+        let found = self.table.route(&Method::GET, path, || None, &mut self.params);
         assert_eq!(found, Outcome::Found(&USER), "the path has a route");
         assert_eq!(self.params.get(path, "id"), Some("42"));
     }
@@ -180,6 +186,17 @@ const PATTERNS: &[&str] = &[
     "/stream",
     "/events",
     "/panic",
+];
+/// What a file may have in front of them.
+const FILE_PATTERNS: &[&str] = &[
+    "/favicon.ico",
+    "/robots.txt",
+    "/old/{id}",
+    "/static/*",
+    "/u/{id}",
+    "/user/{id}/avatar.png",
+    "/.well-known/{*rest}",
+    "/status",
 ];
 /// Where `/user/{id}` stands among the patterns.
 const USER: usize = 3;

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 use client::{Client, PATIENCE};
 use process::Process;
@@ -35,6 +36,7 @@ pub(crate) struct Launch {
     descriptors: Option<u64>,
     io_uring_forbidden: bool,
     stdin_closed: bool,
+    cpus: Vec<usize>,
 }
 
 impl Launch {
@@ -62,6 +64,12 @@ impl Launch {
         self
     }
 
+    /// Any variable.
+    pub(crate) fn environment(mut self, name: &str, value: &str) -> Launch {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
     /// RLIMIT_NOFILE of the server, soft and hard.
     pub(crate) fn descriptors(mut self, count: u64) -> Launch {
         self.descriptors = Some(count);
@@ -77,6 +85,12 @@ impl Launch {
     /// Descriptor 0 does not exist at all when the server starts.
     pub(crate) fn without_stdin(mut self) -> Launch {
         self.stdin_closed = true;
+        self
+    }
+
+    /// The affinity mask that the server starts with.
+    pub(crate) fn on_cpus(mut self, cpus: &[usize]) -> Launch {
+        self.cpus = cpus.to_vec();
         self
     }
 
@@ -127,6 +141,11 @@ impl Launch {
         if let Some(count) = self.descriptors {
             let limit = Rlimit { current: Some(count), maximum: Some(count) };
             setrlimit(Resource::Nofile, limit)?;
+        }
+        if !self.cpus.is_empty() {
+            let mut set = CpuSet::new();
+            self.cpus.iter().for_each(|&cpu| set.set(cpu));
+            sched_setaffinity(None, &set)?;
         }
         if self.io_uring_forbidden {
             forbid_io_uring()?;

@@ -69,6 +69,14 @@ pub(crate) fn task_status(pid: u32, tid: u32, key: &str) -> Option<String> {
     Some(line[key.len()..].trim_start_matches(':').trim().to_owned())
 }
 
+/// On which CPU a thread ran last, and its scheduling policy (0 is the usual one).
+pub(crate) fn task_scheduled(pid: u32, tid: u32) -> Option<(usize, u32)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat")).ok()?;
+    let words: Vec<&str> = text[text.rfind(')')? + 1..].split_whitespace().collect();
+    // Fields 39 and 41 by proc(5); what follows the name begins with field 3.
+    Some((words.get(36)?.parse().ok()?, words.get(38)?.parse().ok()?))
+}
+
 /// Where a descriptor points to.
 pub(crate) fn descriptor(pid: u32, fd: u32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok()

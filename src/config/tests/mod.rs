@@ -1,15 +1,21 @@
 //! Settings from all sources, and every kind of fault.
 
+mod bounds;
+mod golden;
+mod sources;
+
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::options::{Id, OPTIONS};
+use super::machine::{Cpu, Quota};
+use super::options::{self, Id};
 use super::value::{Kind, Value};
 use super::{Config, Faults, Idle, LogFormat, LogLevel, Machine, Origin, Settings, Sources};
+use crate::sys::topology::CAPACITY_MAX;
 
 fn machine() -> Machine {
-    Machine { online: vec![0, 1, 2, 3], allowed: vec![0, 1, 3] }
+    Machine::uniform(&[0, 1, 2, 3], &[0, 1, 3])
 }
 
 /// Keeps the file as long as the sources are used.
@@ -35,9 +41,9 @@ fn check_fault(text: &str, code: &str, place: &str, message: &str, fix: &str) {
     assert_eq!(faults.len(), 1, "{faults:?}");
     let shown = faults[0].to_string();
     assert_eq!(faults[0].code, code, "{shown}");
-    assert!(faults[0].origin.to_string().ends_with(&format!("corewise.toml:{place}")), "{shown}");
+    assert!(shown.contains(&format!("corewise.toml:{place}\n")), "{shown}");
     assert!(shown.contains(message), "{shown:?} lacks {message:?}");
-    assert!(faults[0].fix.contains(fix), "{shown:?} lacks {fix:?}");
+    assert!(shown.contains(fix), "{shown:?} lacks {fix:?}");
 }
 
 #[test]
@@ -45,12 +51,12 @@ fn nothing_written_is_a_configuration() {
     let config = resolve("").unwrap();
     assert_eq!(config.server.listen, ["127.0.0.1:8000".parse().unwrap()]);
     assert_eq!(config.server.backlog, 4096);
-    let cpus: Vec<_> = config.shards.iter().map(|shard| shard.cpu).collect();
+    let cpus: Vec<_> = config.placement.shards.iter().map(|shard| shard.cpu).collect();
     assert_eq!(cpus, [Some(0), Some(1), Some(3)], "online and allowed");
     assert_eq!((config.shard.idle, config.shard.connections), (Idle::Adaptive, 65_536));
     assert_eq!((config.log.level, config.log.format), (LogLevel::Info, LogFormat::Auto));
     assert_eq!(config.shutdown.grace, Duration::from_secs(30));
-    assert_eq!(config.usable_cpus, 3);
+    assert_eq!(config.placement.usable, [0, 1, 3]);
 }
 
 #[test]
@@ -64,6 +70,13 @@ fn other_value(id: Id) -> (&'static str, &'static str) {
     match (id, id.def().kind) {
         (Id::ServerListen, _) => (r#"["127.0.0.1:1", "[::1]:2"]"#, "127.0.0.1:1,[::1]:2"),
         (Id::CoresShards, _) => (r#""0,3""#, "0,3"),
+        (Id::CoresUse, _) => (r#""0-1""#, "0-1"),
+        (Id::CoresReserve, _) => (r#""1-1""#, "1-1"),
+        (Id::CoresSmt, _) => (r#""one""#, "one"),
+        (Id::CoresPolicy, _) => (r#""latency""#, "latency"),
+        (Id::CoresPin, _) => ("false", "false"),
+        (Id::CoresQuota, _) => (r#""ignore""#, "ignore"),
+        (Id::ServerEngine, _) => (r#""io_uring""#, "io_uring"),
         (Id::CoresIdle, _) => (r#""sleep""#, "sleep"),
         (Id::LogLevel, _) => (r#""debug""#, "debug"),
         (Id::LogFormat, _) => (r#""json""#, "json"),
@@ -77,14 +90,15 @@ fn other_value(id: Id) -> (&'static str, &'static str) {
 
 #[test]
 fn every_option_is_read_from_file_environment_and_flags() {
-    for def in &OPTIONS {
+    for def in options::available() {
         let (toml, text) = other_value(def.id);
         let mut written = written(&format!("[{}]\n{} = {toml}\n", def.table, def.name));
         let from_file = Settings::gather(&written.sources);
         assert_eq!(from_file.1, Faults::default(), "{}", def.key());
         let setting = from_file.0.get(def.id);
         assert_eq!(setting.value.to_string(), text);
-        assert!(setting.origin.to_string().ends_with(&format!(":2:{}", def.name.len() + 4)));
+        assert!(setting.origin.to_string().ends_with("corewise.toml:2"));
+        assert_eq!(setting.origin.place().unwrap().column, def.name.len() + 4);
 
         written.sources.environment.push((def.variable(), def.default.to_owned()));
         let from_environment = Settings::gather(&written.sources);
@@ -101,17 +115,27 @@ fn every_option_is_read_from_file_environment_and_flags() {
     }
 }
 
+/// Eight cores with two threads each, where every wish about cores makes a difference.
+fn large_machine(quota: Option<Quota>) -> Machine {
+    let cpu = |number| Cpu { number, core: number / 2, l3: 0, node: 0, capacity: CAPACITY_MAX };
+    let cpus: Vec<Cpu> = (0..16).map(cpu).collect();
+    Machine { mask: (0..16).collect(), cpus, quota, ..Machine::default() }
+}
+
 #[test]
 fn every_option_reaches_the_configuration() {
-    let before = format!("{:?}", resolve("").unwrap());
-    for def in &OPTIONS {
-        let flags = vec![(def.id, other_value(def.id).1.to_owned())];
-        let config = Sources { flags, ..Sources::default() }.resolve(&machine()).unwrap();
-        let mut config = config;
-        config.file = Some(written("").sources.file.unwrap().display().to_string());
-        let after = format!("{config:?}");
-        let file = before.find("file:").unwrap();
-        assert_ne!(after[..after.find("file:").unwrap()], before[..file], "{}", def.key());
+    let written = written("[pool.app]\n");
+    for def in options::available() {
+        let quota = Quota { thousandths: 4000, path: "/sys/fs/cgroup".into() };
+        let machine = large_machine((def.id == Id::CoresQuota).then_some(quota));
+        let mut sources = written.sources.clone();
+        let before = sources.resolve(&machine).unwrap();
+        sources.flags.push((def.id, other_value(def.id).1.to_owned()));
+        let after = sources.resolve(&machine).unwrap();
+        // Notices tell of the flag, which is no effect.
+        let [before, after] =
+            [before, after].map(|config| Config { notices: Vec::new(), ..config });
+        assert_ne!(format!("{after:?}"), format!("{before:?}"), "{}", def.key());
     }
 }
 
@@ -119,7 +143,7 @@ fn every_option_reaches_the_configuration() {
 fn toml_has_its_own_numbers() {
     let config = resolve("[limits]\nheaders = 0x40\nbody = 1_000\n[cores]\nshards = 2\n").unwrap();
     assert_eq!((config.http.headers, config.http.body_bytes), (64, 1000));
-    assert_eq!(config.shards.len(), 2);
+    assert_eq!(config.placement.shards.len(), 2);
     resolve("version = 1\n[server]\nlisten = \"127.0.0.1:0\"\n").unwrap();
 }
 
@@ -144,17 +168,10 @@ fn faults_name_the_place_and_a_fix() {
     check_fault("[limits]\nbody-rate = \"0B/s\"", "E0105", "2:13", "out of bounds (1B/s", "240");
     check_fault("[limits]\nheaders = -1", "E0105", "2:11", "not a whole number", "256");
     check_fault("[log]\nlevel = \"loud\"", "E0105", "2:9", "`loud`", "error, warn, info");
-    check_fault("[server]\nlisten = [\"a\"]", "E0105", "2:10", "no port", "127.0.0.1:8000");
+    check_fault("[server]\nlisten = [\"a\"]", "E0105", "2:11", "no port", "127.0.0.1:8000");
     check_fault("[server]\nlisten = []", "E0104", "2:10", "the list is empty", "127.0.0.1:8000");
     check_fault("[server]\nlisten = \"unix:/a\"", "E0106", "2:10", "not available", "127.0.0.1");
-    check_fault("[server]\ncontrol = \"x\"", "E0106", "2:1", "`server.control` is not", "remove");
-    check_fault(
-        "[pool.app]\nkind = \"python\"",
-        "E0106",
-        "1:2",
-        "`pool` is not available",
-        "remove",
-    );
+    check_fault("[server]\ncontrol = \"x\"", "E0106", "2:1", "server.control: not", "remove");
     check_fault("version = 2", "E0105", "1:1", "only version 1", "version = 1");
     check_fault("[cores]\nshards = 4", "E0201", "2:10", "4 shards do not fit on 3", "at most 3");
 }
@@ -164,15 +181,15 @@ fn a_cpu_that_cannot_be_used_says_why() {
     check_fault(
         "[cores]\nshards = \"1-2\"",
         "E0202",
-        "2:10",
-        "CPU 2 cannot be used: the affinity mask",
+        "2:11",
+        "CPU 2 cannot be used: outside of the affinity mask",
         "0-1,3",
     );
     check_fault(
         "[cores]\nshards = \"0,9\"",
         "E0202",
-        "2:10",
-        "CPU 9 cannot be used: it is not online",
+        "2:13",
+        "CPU 9 cannot be used: not in this machine",
         "0-1,3",
     );
 }
@@ -180,7 +197,7 @@ fn a_cpu_that_cannot_be_used_says_why() {
 #[test]
 fn an_address_twice_is_a_fault_but_port_0_is_not() {
     let text = "[server]\nlisten = [\"127.0.0.1:80\", \"127.0.0.1:80\"]";
-    check_fault(text, "E0203", "2:10", "127.0.0.1:80 is named twice", "once");
+    check_fault(text, "E0203", "2:27", "127.0.0.1:80 is named twice", "once");
     resolve("[server]\nlisten = [\"127.0.0.1:0\", \"127.0.0.1:0\"]").unwrap();
 }
 
@@ -195,7 +212,8 @@ fn addresses_that_overlap_are_named_both() {
         ("0.0.0.0:8000", "[::ffff:127.0.0.1]:8000"),
     ] {
         let text = format!("[server]\nlisten = [\"{one}\", \"{other}\"]");
-        check_fault(&text, "E0204", "2:10", &format!("{one} and {other} overlap"), "ports");
+        let place = format!("2:{}", "listen = ['', ".len() + one.len() + 1);
+        check_fault(&text, "E0204", &place, &format!("{one} and {other} overlap"), "ports");
     }
     for fitting in [
         r#"["0.0.0.0:8000", "127.0.0.1:8001"]"#,
@@ -227,9 +245,7 @@ fn broken_toml_is_reported_with_all_else() {
     let text = "[limits]\nbody = \nheaders = 0\n[log]\nlvel = \"info\"\n";
     let faults = resolve(text).unwrap_err();
     let codes: Vec<&str> = faults.0.iter().map(|fault| fault.code).collect();
-    for code in ["E0101", "E0105", "E0103"] {
-        assert!(codes.contains(&code), "{faults}");
-    }
+    assert_eq!(codes, ["E0101", "E0105", "E0103"], "{faults}");
     assert_eq!(faults.to_string().matches("error[").count(), faults.0.len());
 }
 
@@ -266,7 +282,7 @@ fn variables_are_checked_too() {
     check_variable("COREWISE_LIMITS__KEEP_ALIVE", "1s", Ok(()));
     check_variable("COREWISE_LIMITS__KEEPALIVE", "1s", Err("COREWISE_LIMITS__KEEP_ALIVE"));
     check_variable("COREWISE_LIMITS__KEEP_ALIVE", "1", Err("env COREWISE_LIMITS__KEEP_ALIVE"));
-    check_variable("COREWISE_POOL__APP__WORKERS", "1", Err("not available in this version yet"));
+    check_variable("COREWISE_POOL__APP__WORKERS", "1", Err("there is no pool `app`"));
     check_variable("COREWISE_SHUTDOWN__LEAD", "1s", Err("not available in this version yet"));
     check_variable("COREWISE_LOG_LEVEL", "debug", Ok(()));
     check_variable("COREWISE_LOG_LEVEL", "loud", Err("log.level"));
