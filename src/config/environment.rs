@@ -82,7 +82,9 @@ fn unknown(settings: &Settings, name: &str, table: &str, rest: &str) -> Fault {
 
 /// A variable of ours without a table that is nearly one that is read.
 fn misspelt(settings: &mut Settings, name: &str) {
+    let of_server: Vec<String> = OPTIONS.iter().map(options::OptionDef::variable).collect();
     let known = SHORT.iter().map(|(name, _)| own(name)).chain([own(CONFIG)]);
+    let known = known.chain(of_server.iter().map(|name| own(name)));
     match nearest(own(name), known) {
         Some(near) if near != own(name) => {
             let notice = Notice::note(origin(name), format!("{name} is not read"));
