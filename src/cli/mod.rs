@@ -220,7 +220,12 @@ pub fn refuse_routes(errors: &[impl std::fmt::Display]) -> Exit {
 /// Says what is wrong with settings that were resolved.
 pub fn refuse(fault: &Fault) -> Exit {
     complain(&fault.render(Paint::of_errors() == Paint::On));
+    complain(&read_more(fault));
     Exit::Config
+}
+
+fn read_more(fault: &Fault) -> String {
+    format!("\nsay `corewise explain {}` to read more", fault.code)
 }
 
 /// Resolves the settings of a server that is to run, or prints everything that is wrong with them.
@@ -237,7 +242,7 @@ fn judge(resolved: Result<Config, Faults>) -> Result<Config, Exit> {
     resolved.map_err(|faults| {
         complain(&faults.render(Paint::of_errors() == Paint::On));
         if let Some(first) = faults.0.first() {
-            complain(&format!("\nsay `corewise explain {}` to read more", first.code));
+            complain(&read_more(first));
         }
         if faults.only_flags() { Exit::Usage } else { Exit::Config }
     })
@@ -391,14 +396,21 @@ const PRINT: &str = "print";
 const SHELL: &str = "shell";
 const TARGET: &str = "target";
 const LONG_HELP: &str = "\
-Settings also come from corewise.toml (or --config FILE, or COREWISE_CONFIG) and from
-variables such as COREWISE_LIMITS__KEEP_ALIVE. Flags win over variables, variables
-over the file.
+Settings also come from corewise.toml (or --config FILE, or COREWISE_CONFIG) and
+from variables such as COREWISE_LIMITS__KEEP_ALIVE. Flags win over variables,
+variables over the file.
 
-Exit codes: 0 stopped as asked, 1 check or doctor found something, 2 the command line
-cannot be understood, 69 io_uring is not available, 71 the system refused something, 75
-processes died again and again, 77 a permission is missing, 78 the configuration is
-wrong, 101 a bug, 130 a second interrupt.";
+Exit codes:
+    0  stopped as asked
+    1  doctor found something, or init a file that is there
+    2  the command line cannot be understood
+   69  io_uring is not available
+   71  the system refused something
+   75  processes died again and again
+   77  a permission is missing
+   78  the configuration is wrong
+  101  a bug
+  130  a second interrupt";
 
 #[cfg(test)]
 mod tests {
