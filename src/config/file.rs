@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
 use super::fault::{
     BAD_VALUE, Fault, Faults, NOT_YET, SYNTAX, TOO_MANY_FAULTS, UNKNOWN_KEY, UNKNOWN_TABLE,
@@ -128,9 +128,9 @@ fn parse(name: String, bytes: Vec<u8>, faults: &mut Faults) -> Document {
     let mut walk = Walk { source: &source, faults, first, found: Document::default() };
     let (document, errors) = DeTable::parse_recoverable(&source.text);
     let names = if errors.is_empty() { Vec::new() } else { all_names(document.get_ref()) };
-    if !errors.is_empty() && syntax::is_json(&source.text) {
-        let (message, help) = ("the file is JSON, not TOML", "`corewise init` writes one in TOML");
-        walk.fault(SYNTAX, String::new(), 0..0, message.to_owned(), help.to_owned());
+    let other = syntax::other_format(&source.text).filter(|_| !errors.is_empty());
+    if let Some(slip) = other {
+        walk.fault(SYNTAX, String::new(), 0..0, slip.message, slip.help);
         return walk.found;
     }
     for error in errors.into_iter().take(FAULTS_MAX) {
@@ -272,9 +272,7 @@ impl Walk<'_> {
                 (_, value) if table == "version" => self.version(value, span),
                 (None, _) => match later {
                     Some((_, needs)) => self.not_yet(table.to_owned(), needs, span),
-                    None if matches!(value.get_ref(), DeValue::Table(_) | DeValue::Array(_)) => {
-                        self.unknown_table(table, span);
-                    }
+                    None if is_table(value.get_ref()) => self.unknown_table(table, span),
                     None => self.homeless_key(table, span),
                 },
                 (Some("pool"), DeValue::Table(pools)) => self.pools(pools),
@@ -427,7 +425,7 @@ impl Walk<'_> {
                 *fault = fault.clone().with_patch(patch, near);
                 fault.help = "a table with a similar name exists".to_owned();
             }
-            None => fault.help = REMOVE.to_owned(),
+            None => fault.help = belongs(table).unwrap_or_else(|| REMOVE.to_owned()),
         }
     }
 
@@ -677,6 +675,12 @@ pub(super) fn article(value: &DeValue<'_>) -> &'static str {
         DeValue::String(_) => "a string",
         DeValue::Table(_) => "a table",
     }
+}
+
+/// True for `[x]`, `[[x]]` and `x = {}`.
+fn is_table(value: &DeValue<'_>) -> bool {
+    let is_list = |list: &DeArray<'_>| list.iter().any(|entry| entry.get_ref().is_table());
+    value.is_table() || value.as_array().is_some_and(is_list)
 }
 
 /// The first part of a table's name: `pool` of `pool.NAME`.

@@ -44,15 +44,27 @@ pub(super) fn explain(text: &str, span: &Range<usize>, said: &str) -> Slip {
             "it ends with \" on its line; a backslash is \\\\, a quote inside \\\"",
         );
     }
+    if said.starts_with("unclosed table") {
+        return slip("the name of the table is not closed", "write ] behind it");
+    }
     if rest.starts_with(',') {
         return slip("nothing may follow the value on its line", "remove the comma");
     }
     slip(said, "write key = value below a [table]; https://toml.io has the rules")
 }
 
-/// True for a file that was written as JSON.
-pub(super) fn is_json(text: &str) -> bool {
-    text.trim_start().starts_with('{')
+/// What is said about a file that was written in another format throughout.
+pub(super) fn other_format(text: &str) -> Option<Slip> {
+    let mut lines = text.lines().map(str::trim);
+    let first = lines.find(|line| !line.is_empty() && !line.starts_with('#'))?;
+    let message = if first.starts_with('{') {
+        "the file is JSON, not TOML"
+    } else if first.ends_with([';', '{']) && !first.contains('=') {
+        "the file is not TOML"
+    } else {
+        return None;
+    };
+    Some(slip(message, "`corewise init` writes one in TOML"))
 }
 
 /// The line on which a byte stands.
@@ -132,6 +144,7 @@ mod tests {
         check("listen = [127.0.0.1:8000]\n", "this is no number", number);
         check("a = \"b\",\n", "nothing may follow the value on its line", "remove the comma");
         check("[a]\nb = 1\n[a]\n", "`a` is there twice", "write all keys below one [a]");
+        check("[a\nb = 1\n", "the name of the table is not closed", "write ] behind it");
         check("b = 1\nb = 2\n", "`b` is there twice", "keep one of them");
     }
 
@@ -144,17 +157,21 @@ mod tests {
         check("http {\n}\n", "this is not TOML", toml);
         check("workers 4;\n", "this is not TOML", toml);
         check("workers 4\n", "there is no = between key and value", "write workers = 4");
-        assert!(is_json(" \n{ \"server\": 1 }") && !is_json("[server]"));
+        let message = |text| other_format(text).map(|slip| slip.message);
+        assert_eq!(message(" \n{ \"server\": 1 }").unwrap(), "the file is JSON, not TOML");
+        assert_eq!(message("# nginx\nworkers auto;\n").unwrap(), "the file is not TOML");
+        for toml in ["", "[server]", "a = 1;", "a = {"] {
+            assert_eq!(message(toml), None);
+        }
     }
 
     #[test]
     fn the_parser_has_the_last_word() {
-        let text = "[server\n";
-        let slip = explain(text, &(7..7), "unclosed table, expected `]`");
-        assert_eq!(slip.message, "unclosed table, expected `]`");
+        let slip = explain("a = 1 1", &(6..6), "something new");
+        assert_eq!(slip.message, "something new");
         assert!(slip.help.contains("toml.io"), "{slip:?}");
         // Places beyond the text, or inside of a character, are no reason to panic.
-        for span in [0..0, 9..12, 5..3, 1..2] {
+        for span in [0..0, 9..12, 1..2] {
             explain("ü = 1", &span, "");
         }
     }
