@@ -278,7 +278,7 @@ impl Shard {
     fn next_deadline(&self) -> Option<Time> {
         let now = self.http.now;
         let wheel = self.wheel.next(now).map(|after| now + after);
-        let accept = self.retry_accept.filter(|_| self.conns.len() < self.connections_max);
+        let accept = self.retry_accept.filter(|_| self.may_accept());
         [wheel, self.life.next_deadline(), accept].into_iter().flatten().min()
     }
 
@@ -368,9 +368,12 @@ impl Shard {
     }
 
     fn watch_ended(&mut self, listener: u32, error: Errno) {
-        self.listeners[listener as usize].watched = Watched::No;
+        let listening = &mut self.listeners[listener as usize];
+        listening.watched = Watched::No;
         if error != Errno::CANCELED {
             tracing::warn!(%error, "a listener could not be watched");
+            // Nobody tells whether connections wait: look after a pause, then watch again.
+            listening.pending = true;
             self.retry_accept = Some(self.http.now + ACCEPT_RETRY);
         }
     }
@@ -400,9 +403,14 @@ impl Shard {
 
     /// Whether connections wait that can be accepted now.
     fn can_accept(&self) -> bool {
+        self.may_accept() && self.retry_accept.is_none_or(|at| self.http.now >= at)
+    }
+
+    /// Whether connections wait that can be accepted, now or when the pause is over. Only then
+    /// does the end of the pause matter: to wake for it otherwise would be to wake for ever.
+    fn may_accept(&self) -> bool {
         self.life.is_serving()
             && self.conns.len() < self.connections_max
-            && self.retry_accept.is_none_or(|at| self.http.now >= at)
             && self.listeners.iter().any(|listening| listening.pending)
     }
 
