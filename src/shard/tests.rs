@@ -710,3 +710,52 @@ fn spinning_honours_deadlines() {
     assert_eq!(stream.read(&mut [0; 8]).unwrap(), 0);
     shard.finish();
 }
+
+/// A client that asks for the close is received from once. What it sends behind its request, be it
+/// a line end, lay unread when the socket was closed, and the reset that this is destroyed what was
+/// on its way of the answer.
+#[test]
+fn bytes_behind_the_last_request_destroy_no_answer() {
+    const BYTES: usize = 12 << 20;
+    let shard = Running::start(HttpLimits::default(), Idle::Sleep, || {
+        Routes::new()
+            .get("/hello", hello)
+            .get("/large", |_: &Request| Response::bytes(vec![b'z'; BYTES]))
+    });
+    let mut other = shard.connect();
+    let mut stream = shard.connect();
+    stream.write_all(b"GET /large HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n").unwrap();
+    let mut received = vec![0; 1000];
+    stream.read_exact(&mut received).unwrap();
+    stream.write_all(b"\r\n").unwrap();
+    // Reads up to what the sockets hold, so that the last of it is sent and nobody reads it yet.
+    let mut buffer = vec![0; 1 << 16];
+    while received.len() < 6 << 20 {
+        let bytes = stream.read(&mut buffer).unwrap();
+        received.extend_from_slice(&buffer[..bytes]);
+    }
+    for _ in 0..100 {
+        assert!(ask(&mut other, "/hello").ends_with("hello"));
+    }
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(bytes) => received.extend_from_slice(&buffer[..bytes]),
+            Err(error) => panic!("{error} after {} bytes", received.len()),
+        }
+        std::thread::yield_now();
+    }
+    assert!(received.len() > BYTES, "an end after {} bytes", received.len());
+    // And one whose answer is small: there is nothing to lose, but it must not hang either.
+    for _ in 0..100 {
+        let mut stream = shard.connect();
+        stream.write_all(b"GET /hello HTTP/1.0\r\n\r\n").unwrap();
+        // The server may be done with it already.
+        let _late = stream.write_all(b"\r\n");
+        let mut all = Vec::new();
+        let end = stream.read_to_end(&mut all);
+        assert!(end.is_ok() || end.is_err_and(|e| e.kind() == ErrorKind::ConnectionReset));
+    }
+    drop(other);
+    shard.finish();
+}

@@ -21,7 +21,7 @@ use crate::net::ring::Raw;
 use crate::net::{Completion, ConnId, Errno, Lease, Output, Ring};
 use crate::sys::clock;
 use crate::sys::page::SharedPage;
-use crate::sys::socket::accept_one;
+use crate::sys::socket::{accept_one, has_unread};
 
 /// One shard at work.
 pub(crate) struct Shard {
@@ -602,6 +602,15 @@ impl Shard {
         match closing {
             Close::Keep => self.steer_receive(id),
             Close::Now | Close::HalfThenDrain if conn.flight.is_some() => {}
+            // The first receive was the only one, and the peer has sent more since: the close would
+            // destroy what was sent. What is read now leads to the state below.
+            Close::Now
+                if conn.receive == Receive::Idle
+                    && conn.wants_input()
+                    && has_unread(conn.socket.as_fd()) =>
+            {
+                self.steer_receive(id);
+            }
             Close::Now => return self.close(id),
             Close::HalfThenDrain => {
                 if conn.receive == Receive::Ended {
