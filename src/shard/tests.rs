@@ -15,7 +15,7 @@ use crate::config::Idle;
 use crate::executor;
 use crate::handler::{Handler, IntoHandler, Request, Response, task};
 use crate::limits::HttpLimits;
-use crate::net::listener::{Group, open_group};
+use crate::net::listener::{Group, Listener, open_group};
 use crate::router::{Builder, Router};
 use crate::sys::channel::{self, Channel, FromChild, Received, ToChild};
 use crate::sys::poll::wait_readable;
@@ -70,9 +70,16 @@ impl Running {
         idle: Idle,
         routes: impl FnOnce() -> Routes + Send + 'static,
     ) -> Self {
-        let group =
-            Group { address: ([127, 0, 0, 1], 0).into(), count: 1, backlog: 1024, only_v6: false };
-        let listeners = open_group(group).unwrap();
+        Self::start_on(one_listener(), connections_max, limits, idle, routes)
+    }
+
+    fn start_on(
+        listeners: Vec<Listener>,
+        connections_max: usize,
+        limits: HttpLimits,
+        idle: Idle,
+        routes: impl FnOnce() -> Routes + Send + 'static,
+    ) -> Self {
         let address = listeners[0].address();
         let (channel, theirs) = channel::pair().unwrap();
         let thread = std::thread::spawn(move || {
@@ -127,6 +134,11 @@ impl Running {
         self.drain(Duration::from_secs(2));
         self.thread.join().unwrap().unwrap()
     }
+}
+
+fn one_listener() -> Vec<Listener> {
+    let address = ([127, 0, 0, 1], 0).into();
+    open_group(Group { address, count: 1, backlog: 1024, only_v6: false }).unwrap()
 }
 
 fn ask(stream: &mut TcpStream, path: &str) -> String {
@@ -757,5 +769,37 @@ fn bytes_behind_the_last_request_destroy_no_answer() {
         assert!(end.is_ok() || end.is_err_and(|e| e.kind() == ErrorKind::ConnectionReset));
     }
     drop(other);
+    shard.finish();
+}
+
+/// At the limit of connections, the queue of one address must not hold up that of another.
+#[test]
+fn a_crowd_at_one_address_does_not_shut_out_another_address() {
+    static SERVED: AtomicUsize = AtomicUsize::new(0);
+    fn count(_: &Request) -> Response {
+        Response::text(SERVED.fetch_add(1, Ordering::SeqCst).to_string())
+    }
+    let mut listeners = one_listener();
+    listeners.extend(one_listener());
+    let other = listeners[1].address();
+    let shard = Running::start_on(listeners, 1, HttpLimits::default(), Idle::Sleep, || {
+        Routes::new().get("/hello", hello).get("/count", count)
+    });
+    let mut first = shard.connect();
+    assert!(ask(&mut first, "/hello").ends_with("hello"));
+    let request = b"GET /count HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
+    let mut crowd: Vec<TcpStream> = (0..100).map(|_| shard.connect()).collect();
+    let mut lonely = TcpStream::connect(other).unwrap();
+    lonely.set_read_timeout(Some(PATIENCE)).unwrap();
+    for stream in crowd.iter_mut().chain([&mut lonely]) {
+        stream.write_all(request).unwrap();
+    }
+    drop(first);
+    for stream in &mut crowd {
+        assert!(answer(stream).starts_with("HTTP/1.1 200 "));
+    }
+    let answer = answer(&mut lonely);
+    let before: usize = answer.rsplit("\r\n").next().unwrap().parse().unwrap();
+    assert!(before < 10, "served behind {before} of another address");
     shard.finish();
 }

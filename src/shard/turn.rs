@@ -30,6 +30,8 @@ pub(crate) struct Shard {
     pub(super) conns: Slab,
     pub(super) http: Http,
     pub(super) listeners: Vec<Listening>,
+    /// Which of them is the first to accept, so that none is shut out where places are rare.
+    first_listener: usize,
     pub(super) life: Life,
     pub(super) ready: Rc<Ready>,
     pub(super) wheel: Wheel,
@@ -142,6 +144,7 @@ impl Shard {
             ready: Rc::clone(&http.ready),
             http,
             listeners: listeners.into_iter().map(listening).collect(),
+            first_listener: 0,
             life,
             wheel: Wheel::new(now),
             watch,
@@ -423,9 +426,14 @@ impl Shard {
         if !self.life.is_serving() {
             return;
         }
-        for index in 0..self.listeners.len() {
+        let (first, count) = (self.first_listener, self.listeners.len());
+        for index in (first..count).chain(0..first) {
             if self.listeners[index].pending && self.can_accept() {
                 self.accept_from(index);
+                if self.conns.len() >= self.connections_max {
+                    // The next place is for the others.
+                    self.first_listener = (index + 1) % count;
+                }
             }
             self.watch_listener(index);
         }
