@@ -772,6 +772,176 @@ fn bytes_behind_the_last_request_destroy_no_answer() {
     shard.finish();
 }
 
+/// A burst of one, which many single clients lead to, grows when many wait at once.
+#[test]
+fn five_hundred_clients_that_wait_at_once_are_all_served() {
+    static WAITING: AtomicUsize = AtomicUsize::new(0);
+    fn block(_: &Request) -> Response {
+        let until = Instant::now() + PATIENCE;
+        while WAITING.load(Ordering::SeqCst) < 500 && Instant::now() < until {
+            std::thread::yield_now();
+        }
+        Response::fixed("blocked")
+    }
+    let shard = Running::start(HttpLimits::default(), Idle::Sleep, || {
+        Routes::new().get("/hello", hello).get("/block", block)
+    });
+    let mut blocker = shard.connect();
+    for round in 0..3 {
+        for _ in 0..40 {
+            assert!(ask(&mut shard.connect(), "/hello").ends_with("hello"));
+        }
+        WAITING.store(0, Ordering::SeqCst);
+        blocker.write_all(b"GET /block HTTP/1.1\r\nHost: t\r\n\r\n").unwrap();
+        let mut clients: Vec<TcpStream> = (0..500).map(|_| shard.connect()).collect();
+        for stream in &mut clients {
+            stream.write_all(b"GET /hello HTTP/1.1\r\nHost: t\r\n\r\n").unwrap();
+            WAITING.fetch_add(1, Ordering::SeqCst);
+        }
+        let start = Instant::now();
+        for stream in &mut clients {
+            assert!(answer(stream).ends_with("hello"));
+        }
+        assert!(answer(&mut blocker).ends_with("blocked"));
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(5), "{took:?} for 500 clients in round {round}");
+        // Each of them is received from again, and once more.
+        for _ in 0..2 {
+            for stream in &mut clients {
+                assert!(ask(stream, "/hello").ends_with("hello"));
+            }
+        }
+    }
+    drop(blocker);
+    shard.finish();
+}
+
+/// The receive of the first bytes ends with them, wherever they end.
+#[test]
+fn a_first_receive_is_followed_by_another_one() {
+    async fn late(mut request: Request) -> Response {
+        executor::sleep(Duration::from_millis(20)).await;
+        let body = request.take_body().collect(1 << 20).await.unwrap();
+        Response::text(body.len().to_string())
+    }
+    fn collected(request: &Request) -> Response {
+        Response::text(request.body().len().to_string())
+    }
+    let shard = Running::start(HttpLimits::default(), Idle::Sleep, || {
+        Routes::new().get("/hello", hello).on(Method::POST, "/late", task(late)).on(
+            Method::POST,
+            "/collected",
+            collected,
+        )
+    });
+    let mut others: Vec<TcpStream> = (0..4).map(|_| shard.connect()).collect();
+    let mut turns = || {
+        for stream in &mut others {
+            assert!(ask(stream, "/hello").ends_with("hello"));
+        }
+    };
+    for path in ["/late", "/collected"] {
+        for (first, second) in [
+            ("", "\r\n\r\n12345"),
+            ("\r\n\r\n", "12345"),
+            ("\r\n\r\n1", "2345"),
+            ("\r\nExpect: 100-continue\r\n\r\n", "12345"),
+            ("\r\n\r\n12345", ""),
+        ] {
+            let mut stream = shard.connect();
+            write!(stream, "POST {path} HTTP/1.1\r\nHost: t\r\nContent-Length: 5{first}").unwrap();
+            turns();
+            if first.contains("Expect") {
+                assert!(answer(&mut stream).starts_with("HTTP/1.1 100 "));
+            }
+            stream.write_all(second.as_bytes()).unwrap();
+            assert!(answer(&mut stream).ends_with("\r\n\r\n5"), "{path} {first:?}");
+            assert!(ask(&mut stream, "/hello").ends_with("hello"));
+        }
+    }
+    shard.finish();
+}
+
+/// Heads are compared with the last one of the shard, whosoever that was.
+#[test]
+fn heads_that_nearly_repeat_are_told_apart_across_connections() {
+    fn show(request: &Request) -> Response {
+        let body = request.body().len();
+        let (method, version) = (request.method(), request.version());
+        let (host, query) = (request.host(), request.query_string());
+        Response::text(format!("{method} {version:?} {host:?} {query:?} {body}"))
+    }
+    let shard = Running::start(HttpLimits::default(), Idle::Adaptive, || {
+        Routes::new().get("/show", show).on(Method::POST, "/show", show).on(
+            Method::from_bytes(b"PURGE").unwrap(),
+            "/show",
+            show,
+        )
+    });
+    let section = "Host: one\r\nContent-Length: 0\r\n";
+    let cases = [
+        ("GET /show HTTP/1.1", section, "", "GET Http11 Some(\"one\") None 0", ""),
+        ("GET /show HTTP/1.0", section, "", "GET Http10 Some(\"one\") None 0", "close"),
+        ("GET /show HTTP/1.9", section, "", "GET Http11 Some(\"one\") None 0", ""),
+        ("POST /show HTTP/1.1", section, "", "POST Http11 Some(\"one\") None 0", ""),
+        ("PURGE /show HTTP/1.1", section, "", "PURGE Http11 Some(\"one\") None 0", ""),
+        ("GET /show?q HTTP/1.1", section, "", "GET Http11 Some(\"one\") Some(\"q\") 0", ""),
+        ("GET http://two/show HTTP/1.1", section, "", "GET Http11 Some(\"two\") None 0", ""),
+        (
+            "POST /show HTTP/1.1",
+            "Host: one\r\nContent-Length: 3\r\n",
+            "abc",
+            "POST Http11 Some(\"one\") None 3",
+            "",
+        ),
+        (
+            "POST /show HTTP/1.1",
+            "Host: one\r\nTransfer-Encoding: chunked\r\n",
+            "2\r\nab\r\n0\r\n\r\n",
+            "POST Http11 Some(\"one\") None 2",
+            "",
+        ),
+        (
+            "GET /show HTTP/1.1",
+            "Host: one\r\nConnection: close\r\n",
+            "",
+            "GET Http11 Some(\"one\") None 0",
+            "close",
+        ),
+        (
+            "GET /show HTTP/1.0",
+            "Host: one\r\nConnection: keep-alive\r\n",
+            "",
+            "GET Http10 Some(\"one\") None 0",
+            "keep-alive",
+        ),
+        ("GET /show HTTP/1.0", "", "", "GET Http10 None None 0", "close"),
+        ("get /show HTTP/1.1", section, "", "", ""),
+        ("GET /show HTTP/1.1", "", "", "", "close"),
+    ];
+    // Each behind each, on a connection of its own, so that every pair occurs.
+    for first in &cases {
+        for second in &cases {
+            for (line, section, body, expected, option) in [first, second] {
+                let mut stream = shard.connect();
+                write!(stream, "{line}\r\n{section}\r\n{body}").unwrap();
+                let answer = answer(&mut stream);
+                if expected.is_empty() {
+                    assert!(
+                        answer.starts_with("HTTP/1.1 4") || answer.starts_with("HTTP/1.1 501"),
+                        "{line}: {answer}"
+                    );
+                    continue;
+                }
+                assert!(answer.ends_with(&format!("\r\n\r\n{expected}")), "{line}: {answer}");
+                let connection = answer.lines().find_map(|line| line.strip_prefix("Connection: "));
+                assert_eq!(connection.unwrap_or_default(), *option, "{line}: {answer}");
+            }
+        }
+    }
+    shard.finish();
+}
+
 /// At the limit of connections, the queue of one address must not hold up that of another.
 #[test]
 fn a_crowd_at_one_address_does_not_shut_out_another_address() {
