@@ -467,6 +467,38 @@ fn pools_on_named_cpus() {
     check_place("vm-2", &pools([everything]), "S0@0 ml0@1 ml1@0b");
 }
 
+#[test]
+fn shards_go_to_every_cpu_that_a_sharing_pool_leaves_or_shares() {
+    let shape = Shape {
+        nodes: 2,
+        caches: 3,
+        cores: 3,
+        threads: 2,
+        slow: Vec::new(),
+        offline: Vec::new(),
+        mask: (0..36).collect(),
+        cpuset: None,
+        exclusive: false,
+        quota: None,
+    };
+    let cores = Some(vec![0, 8, 10, 19, 30, 32, 33]);
+    let pool = PoolWish { cores, max_workers: 15, share: Share::On, ..ml(Workers::Auto) };
+    let wishes = |count: usize| Wishes {
+        use_cpus: CpuSelect::parse("!3").unwrap(),
+        shards: CpuWish::Count(count),
+        pin: Pin::Always,
+        ..pools([pool.clone()])
+    };
+    let machine = made_up(&shape);
+    // 21 CPUs on cores that the pool does not name, 7 beside the ones it names, and those 7.
+    for count in [21, 28, 33, 35] {
+        let placement = place(&machine, &wishes(count)).unwrap();
+        check_sane(&machine, &wishes(count), &placement);
+        assert_eq!(placement.shards.len(), count);
+    }
+    assert_eq!(place(&machine, &wishes(36)).unwrap_err()[0].code, "E0201");
+}
+
 #[track_caller]
 fn check_clash(name: &str, wishes: &Wishes, code: &str, message: &str, fix: &str) -> Clash {
     let mut clashes = place(&machine(name), wishes).unwrap_err();
