@@ -246,7 +246,13 @@ fn listen_fault(
         (Some(first), Some(second)) => Fault::new(code, key, second, message)
             .with_label("clashes with the other")
             .with_second(first, "named first here"),
-        _ => Fault::new(code, key, setting.origin.clone(), message),
+        // A flag or a variable has no lines to show.
+        _ => Fault::new(code, key, setting.origin.clone(), message).with_note(format!(
+            "addresses {} and {} of {}",
+            first + 1,
+            second + 1,
+            setting.value
+        )),
     }
 }
 

@@ -438,6 +438,11 @@ fn which_pool(def: &OptionDef, pools: usize, origin: Origin) -> Fault {
         count => format!("there are {count} pools, and this is for the only one"),
     };
     let help = match pools {
+        0 if def.id == Id::PoolWorkers => {
+            "how many shards serve is cores.shards (--shards); for workers, write a [pool.app] \
+             into the file"
+                .to_owned()
+        }
         0 => "write a [pool.app] into the file, or leave it out".to_owned(),
         _ => format!("write {} = ... below the [pool.NAME] that is meant", def.name),
     };
