@@ -10,6 +10,7 @@ use super::options::Id;
 use super::placement::{Placement, Wishes, place};
 use super::route::RouteConfig;
 use super::settings::{PoolSettings, Settings};
+use super::value::counted;
 use super::{relations, wishes};
 use crate::limits::HttpLimits;
 
@@ -174,8 +175,7 @@ fn file_with_drop_ins(settings: &Settings) -> Option<String> {
     let (first, more) = settings.files().split_first()?;
     Some(match more.len() {
         0 => first.clone(),
-        1 => format!("{first} + 1 drop-in"),
-        count => format!("{first} + {count} drop-ins"),
+        count => format!("{first} + {}", counted(count, "drop-in")),
     })
 }
 
