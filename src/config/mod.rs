@@ -12,6 +12,8 @@ pub mod drawing;
 mod environment;
 pub mod fault;
 mod file;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod grants;
 pub mod machine;
 pub mod options;
@@ -37,4 +39,4 @@ pub use resolved::{
     ShutdownConfig,
 };
 pub use route::RouteConfig;
-pub use settings::{PoolSettings, Setting, Settings, Sources, Values};
+pub use settings::{PoolSettings, Purpose, Setting, Settings, Sources, Values};
