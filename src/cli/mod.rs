@@ -9,6 +9,8 @@ mod doctor;
 mod explain;
 mod faults;
 mod flags;
+#[cfg(test)]
+mod golden;
 mod init;
 mod later;
 mod output;
