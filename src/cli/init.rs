@@ -140,7 +140,7 @@ const COLUMNS: usize = 96;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::fixtures::{machine, names};
+    use crate::config::tests::fixtures::{machine, names};
     use crate::config::{Origin, Settings, Sources};
 
     fn file() -> String {

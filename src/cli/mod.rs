@@ -9,8 +9,6 @@ mod doctor;
 mod explain;
 mod faults;
 mod flags;
-#[cfg(test)]
-mod golden;
 mod init;
 mod later;
 mod output;
@@ -383,6 +381,8 @@ wrong, 101 a bug, 130 a second interrupt.";
 
 #[cfg(test)]
 mod tests {
+    mod golden;
+
     use super::*;
     use crate::config::options::{self, Id, POOL_OPTIONS};
 

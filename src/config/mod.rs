@@ -12,8 +12,6 @@ pub mod drawing;
 mod environment;
 pub mod fault;
 mod file;
-#[cfg(test)]
-pub(crate) mod fixtures;
 pub mod grants;
 pub mod machine;
 pub mod options;
@@ -26,7 +24,7 @@ pub mod route;
 pub mod settings;
 pub mod suggest;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod value;
 mod wishes;
 

@@ -188,10 +188,15 @@ fn one_shard() {
 
 #[test]
 fn shards_on_cpus_by_number() {
-    let last = *allowed().last().unwrap();
-    let (server, plan) = check(&format!("[cores]\nshards = \"{last}-{last}\"\n"), as_it_is);
-    assert_eq!(plan.pinned(), [last]);
-    server.stop();
+    let all = allowed();
+    let last = all.len() - 1;
+    for cpus in [&all[last..], &all] {
+        let list: Vec<String> = cpus.iter().map(|cpu| format!("{cpu}-{cpu}")).collect();
+        let text = format!("[cores]\nshards = \"{}\"\n", list.join(","));
+        let (server, plan) = check(&text, as_it_is);
+        assert_eq!(plan.pinned(), cpus);
+        server.stop();
+    }
 }
 
 #[test]

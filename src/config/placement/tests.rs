@@ -8,8 +8,8 @@ use proptest::sample::subsequence;
 use super::*;
 use crate::config::cpus::parse_list;
 use crate::config::drawing;
-use crate::config::fixtures::{expect_golden, machine, machines, names};
 use crate::config::machine::{Cpu, Cpuset, Quota};
+use crate::config::tests::fixtures::{expect_golden, machine, machines, names};
 use crate::sys::topology::CAPACITY_MAX;
 
 fn pool(name: &str, workers: Workers) -> PoolWish {

@@ -7,8 +7,8 @@
 use std::fs;
 use std::path::Path;
 
+use super::fixtures::updates_golden;
 use super::machine;
-use crate::config::fixtures::updates_golden;
 use crate::config::options;
 use crate::config::{Config, Notice, Settings, Sources};
 

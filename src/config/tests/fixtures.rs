@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use super::cpus::parse_list;
-use super::machine::Machine;
+use crate::config::Machine;
+use crate::config::cpus::parse_list;
 
 /// Where the machines are, and what is said about them.
 pub(crate) fn machines() -> PathBuf {

@@ -5,12 +5,12 @@
 
 use serde_json::Value;
 
-use super::check::{self, Checked};
-use super::doctor::{self, Patient};
-use super::output::Paint;
-use super::plan::{self, Plan};
-use crate::config::fixtures::{expect_golden, machine, machines, names};
+use crate::cli::check::{self, Checked};
+use crate::cli::doctor::{self, Patient};
+use crate::cli::output::Paint;
+use crate::cli::plan::{self, Plan};
 use crate::config::grants::Grants;
+use crate::config::tests::fixtures::{expect_golden, machine, machines, names};
 use crate::config::{Faults, Machine, Purpose, Sources};
 use crate::sys::host::{Ceilings, Host};
 
