@@ -11,8 +11,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{
-    BAD_VALUE, Fault, Faults, NOT_YET, SYNTAX, TOO_MANY_FAULTS, UNKNOWN_KEY, UNKNOWN_TABLE,
-    UNREADABLE, WRONG_TYPE,
+    BAD_VALUE, Fault, Faults, NOT_YET, Patch, SYNTAX, Second, TOO_MANY_FAULTS, UNKNOWN_KEY,
+    UNKNOWN_TABLE, UNREADABLE, WRONG_TYPE,
 };
 use super::options::{self, Id, LATER_TABLES, OptionDef};
 use super::origin::{Origin, Source};
@@ -48,7 +48,7 @@ pub(super) struct Written {
 /// Reads a file; what is wrong in it is noted and left out.
 pub(super) fn read(path: &Path, faults: &mut Faults) -> Document {
     let name = shown_path(path);
-    match read_bytes(path) {
+    match read_bytes(path, CONFIG_BYTES_MAX) {
         Ok(bytes) => parse(name, bytes, faults),
         Err(error) => {
             let origin = whole(name, String::new(), 0..0);
@@ -98,12 +98,13 @@ pub(super) fn parse_value(kind: &Kind, text: &str) -> Result<Value, BadValue> {
     })
 }
 
-fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+/// All of a file that has at most so many bytes.
+pub(super) fn read_bytes(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // One byte more tells a file that is too large from one that just fits.
-    File::open(path)?.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > CONFIG_BYTES_MAX {
-        let reason = format!("it has more than {} KiB", CONFIG_BYTES_MAX >> 10);
+    File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max {
+        let reason = format!("it has more than {} KiB", bytes_max >> 10);
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
     }
     Ok(bytes)
@@ -128,7 +129,7 @@ fn parse(name: String, bytes: Vec<u8>, faults: &mut Faults) -> Document {
         let fault =
             walk.fault(SYNTAX, String::new(), span, error.message().to_owned(), String::new());
         if let Some(first) = first {
-            *fault = fault.clone().with_second(first, "first written here");
+            fault.second = Some(Second { origin: first, label: "first written here".to_owned() });
             fault.help = "keep one of them".to_owned();
         }
     }
@@ -385,7 +386,7 @@ impl Walk<'_> {
         match (home, near) {
             (Some(def), _) => fault.help = format!("`{table}` belongs below [{}]", def.table),
             (None, Some(near)) => {
-                *fault = fault.clone().with_patch(patch, near);
+                fault.patch = Some(Patch { span: patch, text: near.to_owned() });
                 fault.help = "a table with a similar name exists".to_owned();
             }
             (None, None) => fault.help = "remove it".to_owned(),
@@ -401,7 +402,7 @@ impl Walk<'_> {
         let fault = self.fault(UNKNOWN_KEY, String::new(), span, message, String::new());
         match (near, elsewhere) {
             (Some(near), _) => {
-                *fault = fault.clone().with_patch(patch, near);
+                fault.patch = Some(Patch { span: patch, text: near.to_owned() });
                 fault.help = "a setting with a similar name exists".to_owned();
             }
             (None, Some(def)) => fault.help = format!("`{key}` belongs below [{}]", def.table),

@@ -24,7 +24,7 @@ pub mod route;
 pub mod settings;
 pub mod suggest;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod value;
 mod wishes;
 
@@ -37,4 +37,4 @@ pub use resolved::{
     ShutdownConfig,
 };
 pub use route::RouteConfig;
-pub use settings::{PoolSettings, Setting, Settings, Sources, Values};
+pub use settings::{PoolSettings, Purpose, Setting, Settings, Sources, Values};

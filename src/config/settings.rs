@@ -40,6 +40,15 @@ pub struct Sources {
     pub flags: Vec<(Id, String)>,
 }
 
+/// What settings are read for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Purpose {
+    /// To say what they come to.
+    Answer,
+    /// To run a server, which refuses what can only be planned yet.
+    Start,
+}
+
 /// A value for each option of a table.
 #[derive(Clone, Debug)]
 pub struct Values(Vec<Setting>);
@@ -78,17 +87,21 @@ impl Sources {
 
     /// Reads, checks and resolves everything for this machine.
     pub fn resolve(&self, machine: &Machine) -> Result<Config, Faults> {
-        let (settings, mut faults) = Settings::gather(self);
-        let resolved = Config::resolve(&settings, machine, &mut faults);
-        if faults.0.is_empty() { Ok(resolved) } else { Err(faults) }
+        self.resolve_for(Purpose::Answer, machine).map(|(_, config)| config)
     }
 
-    /// The same for a server that is to run, which refuses what can only be planned yet.
-    pub fn resolve_to_start(&self, machine: &Machine) -> Result<Config, Faults> {
+    /// The same for a purpose, with what was written.
+    pub fn resolve_for(
+        &self,
+        purpose: Purpose,
+        machine: &Machine,
+    ) -> Result<(Settings, Config), Faults> {
         let (settings, mut faults) = Settings::gather(self);
-        let resolved = Config::resolve(&settings, machine, &mut faults);
-        faults.0.extend(settings.pools.iter().map(PoolSettings::cannot_start));
-        if faults.0.is_empty() { Ok(resolved) } else { Err(faults) }
+        let config = Config::resolve(&settings, machine, &mut faults);
+        if purpose == Purpose::Start {
+            faults.0.extend(settings.pools.iter().map(PoolSettings::cannot_start));
+        }
+        if faults.0.is_empty() { Ok((settings, config)) } else { Err(faults) }
     }
 
     pub(super) fn variable(&self, name: &str) -> Option<&str> {
@@ -438,6 +451,11 @@ fn which_pool(def: &OptionDef, pools: usize, origin: Origin) -> Fault {
         count => format!("there are {count} pools, and this is for the only one"),
     };
     let help = match pools {
+        0 if def.id == Id::PoolWorkers => {
+            "how many shards serve is cores.shards (--shards); for workers, write a [pool.app] \
+             into the file"
+                .to_owned()
+        }
         0 => "write a [pool.app] into the file, or leave it out".to_owned(),
         _ => format!("write {} = ... below the [pool.NAME] that is meant", def.name),
     };

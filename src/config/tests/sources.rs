@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{machine, written};
 use crate::config::options::{self, Id, POOL_OPTIONS};
-use crate::config::{Faults, Notice, Origin, PoolSettings, Settings, Sources, Weight};
+use crate::config::{Faults, Notice, Origin, PoolSettings, Purpose, Settings, Sources, Weight};
 use crate::limits::{CONFIG_BYTES_MAX, POOLS_MAX};
 
 #[track_caller]
@@ -280,7 +280,7 @@ fn pools_can_be_planned_and_not_started() {
     let [notice] = config.notices.as_slice() else { panic!("{:?}", config.notices) };
     assert_eq!(notice.weight, Weight::Warning);
     assert!(notice.sentence().ends_with("corewise.toml:3)"), "{}", notice.sentence());
-    let faults = written.sources.resolve_to_start(&machine()).unwrap_err();
+    let faults = written.sources.resolve_for(Purpose::Start, &machine()).unwrap_err();
     assert_eq!(faults.0[0].code, "E0106");
     assert!(faults.to_string().contains("corewise.toml:3:7"), "{faults}");
 }
