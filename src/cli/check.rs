@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use serde_json::json;
 
 use super::output::{Paint, Tone, complain, write, write_json};
-use super::{Ask, Probe, read_machine, refuse, resolve, resolve_for, values};
+use super::{Ask, Probe, read_machine, refuse, resolve_for, resolve_to_start, values};
 use crate::config::grants::{ADDRESS_TAKEN, Finding, Grants};
 use crate::config::route::nothing_to_serve;
 use crate::config::{Config, Notice, Settings};
@@ -19,16 +19,15 @@ use crate::sys::procfs::{Holder, listener_holder};
 /// `serves` is true when the settings are to serve by themselves, without an application's routes.
 pub(super) fn run(ask: &Ask, serves: bool, probe: Probe<'_>) -> Exit {
     let resolved = if serves {
-        resolve(&ask.sources).and_then(something_to_serve)
+        resolve_to_start(&ask.sources).and_then(something_to_serve)
     } else {
         read_machine().and_then(|machine| resolve_for(&ask.sources, &machine))
     };
-    let mut config = match resolved {
-        Ok(config) => config,
+    let (settings, mut config) = match resolved {
+        Ok(resolved) => resolved,
         Err(exit) => return exit,
     };
     let findings = ask_the_system(&mut config, probe);
-    let (settings, _) = Settings::gather(&ask.sources);
     let exit = exit(&findings);
     if ask.json {
         let object = json!({
@@ -52,11 +51,12 @@ pub(super) fn run(ask: &Ask, serves: bool, probe: Probe<'_>) -> Exit {
     write(&text, exit)
 }
 
-fn something_to_serve(config: Config) -> Result<Config, Exit> {
+fn something_to_serve(resolved: (Settings, Config)) -> Result<(Settings, Config), Exit> {
+    let (_, config) = &resolved;
     if config.routes.is_empty() {
         return Err(refuse(&nothing_to_serve(config.file.as_deref())));
     }
-    Ok(config)
+    Ok(resolved)
 }
 
 /// What was read, in a line.

@@ -27,7 +27,7 @@ use clap_complete::Shell;
 
 pub use self::init::Init;
 use self::output::{Paint, complain, write, write_json};
-use crate::config::{Config, Fault, Faults, Machine, Sources};
+use crate::config::{Config, Fault, Faults, Machine, Settings, Sources};
 use crate::exit::Exit;
 use crate::sys::host::Host;
 
@@ -225,15 +225,20 @@ pub fn refuse(fault: &Fault) -> Exit {
 
 /// Resolves the settings of a server that is to run, or prints everything that is wrong with them.
 pub fn resolve(sources: &Sources) -> Result<Config, Exit> {
+    resolve_to_start(sources).map(|(_, config)| config)
+}
+
+/// The same, and what was written.
+fn resolve_to_start(sources: &Sources) -> Result<(Settings, Config), Exit> {
     judge(sources.resolve_to_start(&read_machine()?))
 }
 
 /// The same for a question, to which more can be answered than can be started.
-fn resolve_for(sources: &Sources, machine: &Machine) -> Result<Config, Exit> {
-    judge(sources.resolve(machine))
+fn resolve_for(sources: &Sources, machine: &Machine) -> Result<(Settings, Config), Exit> {
+    judge(sources.resolve_and_keep(machine))
 }
 
-fn judge(resolved: Result<Config, Faults>) -> Result<Config, Exit> {
+fn judge<T>(resolved: Result<T, Faults>) -> Result<T, Exit> {
     resolved.map_err(|faults| {
         complain(&faults.render(Paint::of_errors() == Paint::On));
         if let Some(first) = faults.0.first() {

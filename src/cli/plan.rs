@@ -21,9 +21,8 @@ struct Plan {
 
 pub(super) fn run(ask: &Ask) -> Exit {
     let planned = read_machine().and_then(|machine| {
-        let mut config = resolve_for(&ask.sources, &machine)?;
+        let (settings, mut config) = resolve_for(&ask.sources, &machine)?;
         let findings = Grants::from(&Host::read()).fit(&mut config);
-        let (settings, _) = Settings::gather(&ask.sources);
         Ok(Plan { machine, config, settings, findings })
     });
     match planned {

@@ -78,17 +78,22 @@ impl Sources {
 
     /// Reads, checks and resolves everything for this machine.
     pub fn resolve(&self, machine: &Machine) -> Result<Config, Faults> {
+        self.resolve_and_keep(machine).map(|(_, config)| config)
+    }
+
+    /// The same, and what was written: a file that is a pipe can be read only once.
+    pub fn resolve_and_keep(&self, machine: &Machine) -> Result<(Settings, Config), Faults> {
         let (settings, mut faults) = Settings::gather(self);
         let resolved = Config::resolve(&settings, machine, &mut faults);
-        if faults.0.is_empty() { Ok(resolved) } else { Err(faults) }
+        if faults.0.is_empty() { Ok((settings, resolved)) } else { Err(faults) }
     }
 
     /// The same for a server that is to run, which refuses what can only be planned yet.
-    pub fn resolve_to_start(&self, machine: &Machine) -> Result<Config, Faults> {
+    pub fn resolve_to_start(&self, machine: &Machine) -> Result<(Settings, Config), Faults> {
         let (settings, mut faults) = Settings::gather(self);
         let resolved = Config::resolve(&settings, machine, &mut faults);
         faults.0.extend(settings.pools.iter().map(PoolSettings::cannot_start));
-        if faults.0.is_empty() { Ok(resolved) } else { Err(faults) }
+        if faults.0.is_empty() { Ok((settings, resolved)) } else { Err(faults) }
     }
 
     pub(super) fn variable(&self, name: &str) -> Option<&str> {
@@ -186,8 +191,10 @@ impl Settings {
 
     fn apply_files(&mut self, sources: &Sources, faults: &mut Faults) {
         let (path, named) = sources.file_to_read();
-        if named || path.exists() {
-            let document = self.read(&path, faults);
+        if named || file::is_there(&path) {
+            // One that somebody names may be a pipe that another program fills.
+            let may_wait = named;
+            let document = self.read(&path, may_wait, faults);
             self.routes = document.routes;
             for written in document.values {
                 self.set(written);
@@ -195,7 +202,7 @@ impl Settings {
         }
         let (mut before, mut routes) = (Vec::new(), Vec::new());
         for path in file::drop_ins(&path, faults) {
-            let document = self.read(&path, faults);
+            let document = self.read(&path, false, faults);
             faults.0.extend(routes_twice(&routes, &document.routes));
             routes.extend(document.routes);
             for written in document.values {
@@ -214,8 +221,8 @@ impl Settings {
         }
     }
 
-    fn read(&mut self, path: &Path, faults: &mut Faults) -> Document {
-        let mut document = file::read(path, faults);
+    fn read(&mut self, path: &Path, may_wait: bool, faults: &mut Faults) -> Document {
+        let mut document = file::read(path, may_wait, faults);
         self.files.push(file::shown_path(path));
         for (name, origin) in document.pools.drain(..) {
             if self.pool(&name).is_none() {
