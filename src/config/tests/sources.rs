@@ -374,6 +374,19 @@ fn what_no_terminal_should_see_is_not_shown() {
     }
 }
 
+#[test]
+fn who_cannot_spin_is_told() {
+    let sentences = |rest: &str| -> Vec<String> {
+        let written = written(&format!("[cores]\nidle = \"spin\"\n{rest}"));
+        let config = written.sources.resolve(&machine()).unwrap();
+        config.notices.iter().map(Notice::sentence).collect()
+    };
+    assert!(sentences("").is_empty());
+    let [sentence] = &sentences("pin = false")[..] else { panic!("nothing is said") };
+    assert!(sentence.starts_with("cores.idle: shards that do not have"), "{sentence}");
+    assert!(sentence.ends_with("corewise.toml:2)"), "{sentence}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
