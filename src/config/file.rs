@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -45,10 +46,16 @@ pub(super) struct Written {
     pub(super) parts: Vec<Origin>,
 }
 
-/// Reads a file; what is wrong in it is noted and left out.
-pub(super) fn read(path: &Path, faults: &mut Faults) -> Document {
+/// Whether something has that name: a link that leads nowhere was put there by somebody too.
+pub(super) fn is_there(path: &Path) -> bool {
+    !path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+/// Reads a file; what is wrong in it is noted and left out. With `may_wait` it may be a pipe too,
+/// which ends when its writer does.
+pub(super) fn read(path: &Path, may_wait: bool, faults: &mut Faults) -> Document {
     let name = shown_path(path);
-    match read_bytes(path, CONFIG_BYTES_MAX) {
+    match may_read(path, may_wait).and_then(|()| read_bytes(path, CONFIG_BYTES_MAX)) {
         Ok(bytes) => parse(name, bytes, faults),
         Err(error) => {
             let origin = whole(name, String::new(), 0..0);
@@ -78,7 +85,9 @@ pub(super) fn drop_ins(file: &Path, faults: &mut Faults) -> Vec<PathBuf> {
         );
         Vec::new()
     });
+    // As with `*.toml` in a shell, hidden files are none of them: editors leave theirs there.
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    paths.retain(|path| !path.file_name().is_some_and(|name| name.as_bytes().starts_with(b".")));
     paths.sort();
     paths
 }
@@ -96,6 +105,15 @@ pub(super) fn parse_value(kind: &Kind, text: &str) -> Result<Value, BadValue> {
         Reason::Bad(bad) => bad,
         Reason::Type(message) => wrong(message),
     })
+}
+
+/// Whether reading a file ends by itself, or is meant to wait.
+fn may_read(path: &Path, may_wait: bool) -> io::Result<()> {
+    let metadata = path.metadata()?;
+    if !may_wait && !metadata.is_file() && !metadata.is_dir() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    Ok(())
 }
 
 /// All of a file that has at most so many bytes.

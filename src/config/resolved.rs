@@ -137,6 +137,7 @@ impl Config {
         let mut notices = settings.notices().to_vec();
         check_addresses(settings, faults);
         relations::check(settings, faults, &mut notices);
+        notices.extend(relations::idle_and_placement(settings, &placement));
         notices
             .extend(settings.pools().iter().map(PoolSettings::cannot_start).map(Notice::warning));
         Self {

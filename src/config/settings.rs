@@ -199,8 +199,10 @@ impl Settings {
 
     fn apply_files(&mut self, sources: &Sources, faults: &mut Faults) {
         let (path, named) = sources.file_to_read();
-        if named || path.exists() {
-            let document = self.read(&path, faults);
+        if named || file::is_there(&path) {
+            // One that somebody names may be a pipe that another program fills.
+            let may_wait = named;
+            let document = self.read(&path, may_wait, faults);
             self.routes = document.routes;
             for written in document.values {
                 self.set(written);
@@ -208,7 +210,7 @@ impl Settings {
         }
         let (mut before, mut routes) = (Vec::new(), Vec::new());
         for path in file::drop_ins(&path, faults) {
-            let document = self.read(&path, faults);
+            let document = self.read(&path, false, faults);
             faults.0.extend(routes_twice(&routes, &document.routes));
             routes.extend(document.routes);
             for written in document.values {
@@ -227,8 +229,8 @@ impl Settings {
         }
     }
 
-    fn read(&mut self, path: &Path, faults: &mut Faults) -> Document {
-        let mut document = file::read(path, faults);
+    fn read(&mut self, path: &Path, may_wait: bool, faults: &mut Faults) -> Document {
+        let mut document = file::read(path, may_wait, faults);
         self.files.push(file::shown_path(path));
         for (name, origin) in document.pools.drain(..) {
             if self.pool(&name).is_none() {
