@@ -7,56 +7,73 @@ use std::net::SocketAddr;
 use serde_json::json;
 
 use super::output::{Paint, Tone, WIDTH, complain, wrap, write, write_json};
-use super::{Ask, Probe, read_machine, refuse, resolve, resolve_for, values};
+use super::{Ask, Probe, read_machine, refuse, resolve_for, values};
 use crate::config::grants::{ADDRESS_TAKEN, Finding, Grants};
 use crate::config::route::nothing_to_serve;
-use crate::config::{Config, Notice, Settings};
+use crate::config::value::counted;
+use crate::config::{Config, Notice, Purpose, Settings};
 use crate::exit::Exit;
 use crate::net::listener::try_address;
 use crate::sys::host::Host;
 use crate::sys::procfs::{Holder, listener_holder};
 
+/// What a check has found out.
+pub(super) struct Checked {
+    pub(super) config: Config,
+    pub(super) settings: Settings,
+    pub(super) findings: Vec<Finding>,
+}
+
 /// `serves` is true when the settings are to serve by themselves, without an application's routes.
 pub(super) fn run(ask: &Ask, serves: bool, probe: Probe<'_>) -> Exit {
-    let resolved = if serves {
-        resolve(&ask.sources).and_then(something_to_serve)
-    } else {
-        read_machine().and_then(|machine| resolve_for(&ask.sources, &machine))
-    };
-    let mut config = match resolved {
-        Ok(config) => config,
+    let purpose = if serves { Purpose::Start } else { Purpose::Answer };
+    let resolved = read_machine().and_then(|machine| resolve_for(ask, purpose, &machine));
+    let (settings, mut config) = match resolved {
+        Ok((_, config)) if serves && config.routes.is_empty() => {
+            return refuse(&nothing_to_serve(config.file.as_deref()));
+        }
+        Ok(resolved) => resolved,
         Err(exit) => return exit,
     };
     let findings = ask_the_system(&mut config, probe);
-    let (settings, _) = Settings::gather(&ask.sources);
-    let exit = exit(&findings);
+    let checked = Checked { config, settings, findings };
     if ask.json {
-        let object = json!({
-            "findings": findings.iter().map(finding_to_json).collect::<Vec<_>>(),
-            "notices": config.notices.iter().map(Notice::sentence).collect::<Vec<_>>(),
-            "settings": values::to_json(&settings),
-        });
-        return write_json(&object, exit);
+        return write_json(&checked.to_json(), checked.exit());
     }
-    let paint = Paint::of_errors();
-    for notice in &config.notices {
-        complain(&format!("{}\n", notice.render(paint == Paint::On)));
+    for remark in remarks(&checked.config, &checked.findings, Paint::of_errors()) {
+        complain(&format!("{remark}\n"));
     }
-    for finding in &findings {
-        complain(&show(finding, paint));
-    }
-    let mut text = values::render(&settings);
-    if exit == Exit::Clean {
-        text += &conclusion(&settings, &config);
-    }
-    write(&text, exit)
+    write(&checked.render(), checked.exit())
 }
 
-fn something_to_serve(config: Config) -> Result<Config, Exit> {
-    if config.routes.is_empty() {
-        return Err(refuse(&nothing_to_serve(config.file.as_deref())));
+impl Checked {
+    pub(super) fn render(&self) -> String {
+        let mut text = values::render(&self.settings);
+        if self.exit() == Exit::Clean {
+            text += &conclusion(&self.settings, &self.config);
+        }
+        text
     }
-    Ok(config)
+
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        json!({
+            "faults": [],
+            "findings": self.findings.iter().map(finding_to_json).collect::<Vec<_>>(),
+            "notices": self.config.notices.iter().map(Notice::sentence).collect::<Vec<_>>(),
+            "settings": values::to_json(&self.settings),
+        })
+    }
+
+    /// How a start would end: by the first thing that is refused.
+    fn exit(&self) -> Exit {
+        self.findings.iter().find_map(|finding| finding.exit).unwrap_or(Exit::Clean)
+    }
+}
+
+/// What people should know about their settings, and what the system would cut or refuse.
+pub(super) fn remarks(config: &Config, findings: &[Finding], paint: Paint) -> Vec<String> {
+    let notices = config.notices.iter().map(|notice| notice.render(paint == Paint::On));
+    notices.chain(findings.iter().map(|finding| show(finding, paint))).collect()
 }
 
 /// What was read, in a line.
@@ -65,11 +82,10 @@ fn conclusion(settings: &Settings, config: &Config) -> String {
         [] => "no configuration file".to_owned(),
         files => files.join(", "),
     };
-    let plural = |count: usize| if count == 1 { "" } else { "s" };
-    let (shards, routes) = (config.placement.shards.len(), config.routes.len());
-    let (shard, route) = (plural(shards), plural(routes));
-    let idle = if routes == 0 { " (`corewise run` needs one)" } else { "" };
-    format!("\nnothing is wrong: {files}; {shards} shard{shard}, {routes} route{route}{idle}\n")
+    let shards = counted(config.placement.shards.len(), "shard");
+    let routes = counted(config.routes.len(), "route");
+    let idle = if config.routes.is_empty() { " (`corewise run` needs one)" } else { "" };
+    format!("\nnothing is wrong: {files}; {shards}, {routes}{idle}\n")
 }
 
 /// Everything that the system would refuse or cut.
@@ -106,19 +122,14 @@ fn beside_ourselves(finding: Finding) -> Finding {
     Finding { exit: None, fix: fix.into(), ..finding }
 }
 
-/// How a start would end: by the first thing that is refused.
-fn exit(findings: &[Finding]) -> Exit {
-    findings.iter().find_map(|finding| finding.exit).unwrap_or(Exit::Clean)
-}
-
-pub(super) fn show(finding: &Finding, paint: Paint) -> String {
+fn show(finding: &Finding, paint: Paint) -> String {
     let (word, tone) = match finding.exit {
         Some(_) => ("error", Tone::Bad),
         None => ("warning", Tone::Warn),
     };
     let head = paint.paint(tone, &format!("{word}[{}]", finding.code));
     let help = wrap(&finding.fix, WIDTH - HELP.len()).join(&format!("\n{:1$}", "", HELP.len()));
-    format!("{head}: {}\n{HELP}{help}\n", finding.message)
+    format!("{head}: {}\n{HELP}{help}", finding.message)
 }
 
 pub(super) fn finding_to_json(finding: &Finding) -> serde_json::Value {
@@ -138,6 +149,7 @@ const OWN_NAME: &str = "corewise";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Machine;
 
     fn finding(name: &str) -> Finding {
         let holder = Some(Holder { pid: 7, name: name.into() });
@@ -145,18 +157,23 @@ mod tests {
         judge("127.0.0.1:80".parse().unwrap(), &taken, holder)
     }
 
+    fn exit_with<const N: usize>(findings: [Finding; N]) -> Exit {
+        let machine = Machine::uniform(&[0, 1], &[0, 1]);
+        let (config, settings) = (Config::of_defaults(&machine), Settings::defaults());
+        Checked { config, settings, findings: findings.into() }.exit()
+    }
+
     #[test]
     fn our_own_server_on_the_port_is_no_error() {
         let (ours, other) = (finding("corewise"), finding("nginx"));
         assert_eq!((ours.exit, other.exit), (None, Some(Exit::System)));
         assert!(ours.fix.starts_with("nothing, if"), "{ours:?}");
-        assert_eq!(exit(&[ours.clone(), other.clone()]), Exit::System);
-        assert_eq!(exit(&[ours]), Exit::Clean);
+        assert_eq!(exit_with([ours.clone(), other.clone()]), Exit::System);
+        assert_eq!(exit_with([ours]), Exit::Clean);
         let shown = show(&other, Paint::Off);
         let expected = "\
 error[E0401]: cannot listen on 127.0.0.1:80: the port is taken by pid 7 (nginx)
-  = help: stop that process, or listen elsewhere with --bind
-";
+  = help: stop that process, or listen elsewhere with --bind";
         assert_eq!(shown, expected);
         let forbidden = io::ErrorKind::PermissionDenied.into();
         let shown = show(&judge("0.0.0.0:80".parse().unwrap(), &forbidden, None), Paint::Off);

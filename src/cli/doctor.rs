@@ -3,10 +3,11 @@
 
 use serde_json::json;
 
-use super::Trouble;
 use super::output::{Paint, Tone, WIDTH, wrap};
+use super::{Trouble, faults};
 use crate::config::grants::LOCKED_BYTES_PER_SHARD;
-use crate::config::{Config, Machine};
+use crate::config::value::counted;
+use crate::config::{Config, Faults, Machine};
 use crate::exit::Exit;
 use crate::sys::host::Host;
 
@@ -38,15 +39,15 @@ pub(super) struct Patient<'a> {
     pub(super) engine: &'a Result<String, Trouble>,
     pub(super) config: &'a Config,
     pub(super) machine: &'a Machine,
-    /// How much is wrong with the settings; the defaults then stand for them.
-    pub(super) faults: usize,
+    /// What is wrong with the settings; the defaults then stand for them.
+    pub(super) faults: &'a Faults,
 }
 
 /// Every check, in the order of how much it matters.
 pub(super) fn examine(patient: &Patient<'_>) -> Vec<Check> {
     let Patient { host, engine, config, machine, faults } = *patient;
     vec![
-        settings(faults),
+        settings(faults.0.len()),
         engine_works(engine),
         kernel(host, engine.is_ok()),
         locked_memory(host, config),
@@ -89,9 +90,9 @@ pub(super) fn render(checks: &[Check], paint: Paint) -> String {
     text
 }
 
-pub(super) fn to_json(checks: &[Check]) -> serde_json::Value {
+pub(super) fn to_json(checks: &[Check], faults: &Faults) -> serde_json::Value {
     let checks: Vec<_> = checks.iter().map(Check::to_json).collect();
-    json!({ "checks": checks })
+    json!({ "checks": checks, "faults": faults::to_json(faults) })
 }
 
 impl Check {
@@ -134,8 +135,10 @@ impl State {
 fn settings(faults: usize) -> Check {
     let (state, found) = match faults {
         0 => (State::Ok, "no fault".to_owned()),
-        1 => (State::Bad, "1 fault; the defaults are examined instead".to_owned()),
-        count => (State::Bad, format!("{count} faults; the defaults are examined instead")),
+        count => {
+            let faults = counted(count, "fault");
+            (State::Bad, format!("{faults}; the defaults are examined instead"))
+        }
     };
     let why = "a server with wrong settings does not start (exit 78)";
     Check { name: "settings", state, found, why, fix: "corewise check".into() }
@@ -197,7 +200,7 @@ fn locked_memory(host: &Host, config: &Config) -> Check {
                 limit if limit >= LOCKED_BYTES_PER_SHARD => State::Warn,
                 _ => State::Bad,
             };
-            (state, format!("{} KiB for {}", limit >> 10, shards_text(shards)))
+            (state, format!("{} KiB for {}", limit >> 10, counted(shards, "shard")))
         }
     };
     let why = "the kernel counts the rings of every shard, 512 KiB each, against the limit of \
@@ -324,10 +327,6 @@ fn is_own_governor(driver: &str) -> bool {
     driver.starts_with("intel_pstate") || driver.starts_with("amd-pstate")
 }
 
-fn shards_text(count: usize) -> String {
-    if count == 1 { "1 shard".to_owned() } else { format!("{count} shards") }
-}
-
 /// Before what stands in the third column.
 const INDENT: usize = 25;
 const KERNEL_MIN: (u32, u32) = (6, 1);
@@ -368,8 +367,8 @@ mod tests {
 
     #[track_caller]
     fn examined(host: &Host, engine: &Result<String, Trouble>, listen: &str) -> Vec<Check> {
-        let (config, machine) = (config(listen), machine());
-        examine(&Patient { host, engine, config: &config, machine: &machine, faults: 0 })
+        let (config, machine, faults) = (config(listen), machine(), &Faults::default());
+        examine(&Patient { host, engine, config: &config, machine: &machine, faults })
     }
 
     fn limited() -> Machine {
@@ -425,8 +424,10 @@ ok       locked memory   unlimited
         };
         let (config, machine) = (config("127.0.0.1:40000"), limited());
         let engine = &forbidden();
-        let patient =
-            Patient { host: &host, engine, config: &config, machine: &machine, faults: 2 };
+        let wrong = ["x", "y"].map(|text| (Id::CoresShards, text.to_owned()));
+        let wrong = Sources { flags: wrong.into(), ..Sources::default() };
+        let faults = &wrong.resolve(&machine).unwrap_err();
+        let patient = Patient { host: &host, engine, config: &config, machine: &machine, faults };
         let checks = examine(&patient);
         let states: Vec<State> = checks.iter().map(|check| check.state).collect();
         let mut expected = [State::Warn; 11];
@@ -445,7 +446,8 @@ ok       locked memory   unlimited
         ] {
             assert!(text.contains(part), "{part:?} is not in {text}");
         }
-        let json = to_json(&checks);
+        let json = to_json(&checks, faults);
+        assert_eq!(json["faults"].as_array().unwrap().len(), 2);
         assert_eq!(json["checks"][1]["state"], "bad");
         assert_eq!(json["checks"][5]["fix"], "sysctl -w net.core.somaxconn=4096");
     }

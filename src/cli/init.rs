@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::output::{complain, wrap, write};
 use crate::config::options::{OPTIONS, OptionDef, POOL_OPTIONS};
+use crate::config::value::counted;
+use crate::config::{Config, Machine, drawing};
 use crate::exit::Exit;
 
 /// Where the file goes, and what for.
@@ -18,9 +20,10 @@ pub struct Init {
     pub force: bool,
 }
 
-/// Writes the file; `machine` are the sentences about this machine that head it.
-pub(super) fn run(init: &Init, machine: &[String]) -> Exit {
-    let text = annotated(machine);
+/// Writes the file, with what this machine is at its top.
+pub(super) fn run(init: &Init) -> Exit {
+    // A machine that does not say what it is gets a file that does not either.
+    let text = annotated(&Machine::read().map(|machine| about(&machine)).unwrap_or_default());
     if init.path == Path::new("-") {
         return write(&text, Exit::Clean);
     }
@@ -63,11 +66,20 @@ fn create(init: &Init) -> io::Result<std::fs::File> {
     options.open(&init.path)
 }
 
+/// The drawing of a machine, and what a server without settings would do there.
+fn about(machine: &Machine) -> String {
+    let placement = Config::of_defaults(machine).placement;
+    let shards = counted(placement.shards.len(), "shard");
+    let cpus = counted(placement.usable.len(), "usable CPU");
+    format!("{}\nBy default: {shards} on {cpus}.\n", drawing::machine(machine))
+}
+
 /// The whole file.
-pub(super) fn annotated(machine: &[String]) -> String {
+pub(super) fn annotated(machine: &str) -> String {
     let mut text = String::from(HEAD);
-    for sentence in machine {
-        text += &comment(sentence);
+    for line in machine.lines() {
+        text += format!("# {line}").trim_end();
+        text += "\n";
     }
     text += "\nversion = 1\n";
     let mut table = "";
@@ -128,10 +140,11 @@ const COLUMNS: usize = 96;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Machine, Origin, Settings, Sources};
+    use crate::config::tests::fixtures::{machine, names};
+    use crate::config::{Origin, Settings, Sources};
 
     fn file() -> String {
-        annotated(&["On this machine: 2 CPUs usable, 2 shards by default.".to_owned()])
+        annotated(&about(&machine("vm-2")))
     }
 
     /// The settings of a file with this text; nothing may be wrong with it.
@@ -155,7 +168,21 @@ mod tests {
             assert!(text.contains(&format!("{}: ", def.name)), "{}", def.key());
         }
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
-        assert!(text.contains("# On this machine: 2 CPUs usable"), "{text}");
+        assert!(text.contains("#   node 0 L3 0   0:+  1:+\n"), "{text}");
+        assert!(text.contains("# By default: 2 shards on 2 usable CPUs.\n"), "{text}");
+    }
+
+    #[test]
+    fn it_is_headed_by_whatever_the_machine_is() {
+        for name in names() {
+            let machine = machine(&name);
+            let text = annotated(&about(&machine));
+            for line in drawing::machine(&machine).lines() {
+                assert!(text.contains(format!("\n# {line}").trim_end()), "{name}: {line:?}");
+            }
+            assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+            read(&text);
+        }
     }
 
     #[test]

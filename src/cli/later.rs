@@ -1,5 +1,5 @@
 //! What people who know other servers write on the command line and what this version does not
-//! have yet: recognised, so that the answer is more than "unknown flag".
+//! have, or not yet: recognised, so that the answer is more than "unknown flag".
 
 use std::path::Path;
 

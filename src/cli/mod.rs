@@ -7,6 +7,7 @@
 mod check;
 mod doctor;
 mod explain;
+mod faults;
 mod flags;
 mod init;
 mod later;
@@ -27,7 +28,7 @@ use clap_complete::Shell;
 
 pub use self::init::Init;
 use self::output::{Paint, complain, write, write_json};
-use crate::config::{Config, Fault, Faults, Machine, Sources};
+use crate::config::{Config, Fault, Faults, Machine, Purpose, Settings, Sources};
 use crate::exit::Exit;
 use crate::sys::host::Host;
 
@@ -164,7 +165,7 @@ pub fn answer(question: &Question, probe: Probe<'_>) -> Exit {
         Question::Cores { json } => plan::run_cores(*json),
         Question::Doctor(ask) => examine(ask, probe),
         Question::Explain { code, json } => explain::run(code.as_deref(), *json),
-        Question::Init(init) => init::run(init, &about_machine()),
+        Question::Init(init) => init::run(init),
         Question::Man(name) => pages::write_man(name.as_deref()),
         Question::Plan(ask) => plan::run(ask),
     }
@@ -176,8 +177,8 @@ fn examine(ask: &Ask, probe: Probe<'_>) -> Exit {
         Err(exit) => return exit,
     };
     let (config, faults) = match ask.sources.resolve(&machine) {
-        Ok(config) => (config, 0),
-        Err(faults) => (Config::of_defaults(&machine), faults.0.len()),
+        Ok(config) => (config, Faults::default()),
+        Err(faults) => (Config::of_defaults(&machine), faults),
     };
     let (host, engine) = (Host::read(), probe());
     let patient = doctor::Patient {
@@ -185,11 +186,11 @@ fn examine(ask: &Ask, probe: Probe<'_>) -> Exit {
         engine: &engine,
         config: &config,
         machine: &machine,
-        faults,
+        faults: &faults,
     };
     let checks = doctor::examine(&patient);
     if ask.json {
-        return write_json(&doctor::to_json(&checks), doctor::exit(&checks));
+        return write_json(&doctor::to_json(&checks, &faults), doctor::exit(&checks));
     }
     write(&doctor::render(&checks, Paint::of_output()), doctor::exit(&checks))
 }
@@ -219,32 +220,20 @@ pub fn refuse_routes(errors: &[impl std::fmt::Display]) -> Exit {
 
 /// Says what is wrong with settings that were resolved.
 pub fn refuse(fault: &Fault) -> Exit {
-    complain(&fault.render(Paint::of_errors() == Paint::On));
-    complain(&read_more(fault));
-    Exit::Config
-}
-
-fn read_more(fault: &Fault) -> String {
-    format!("\nsay `corewise explain {}` to read more", fault.code)
+    faults::print(&Faults(vec![fault.clone()]))
 }
 
 /// Resolves the settings of a server that is to run, or prints everything that is wrong with them.
 pub fn resolve(sources: &Sources) -> Result<Config, Exit> {
-    judge(sources.resolve_to_start(&read_machine()?))
+    let resolved = sources.resolve_for(Purpose::Start, &read_machine()?);
+    resolved.map(|(_, config)| config).map_err(|faults| faults::print(&faults))
 }
 
-/// The same for a question, to which more can be answered than can be started.
-fn resolve_for(sources: &Sources, machine: &Machine) -> Result<Config, Exit> {
-    judge(sources.resolve(machine))
-}
-
-fn judge(resolved: Result<Config, Faults>) -> Result<Config, Exit> {
-    resolved.map_err(|faults| {
-        complain(&faults.render(Paint::of_errors() == Paint::On));
-        if let Some(first) = faults.0.first() {
-            complain(&read_more(first));
-        }
-        if faults.only_flags() { Exit::Usage } else { Exit::Config }
+/// The same for a question. What asks for JSON gets what is wrong as JSON.
+fn resolve_for(ask: &Ask, purpose: Purpose, machine: &Machine) -> Result<(Settings, Config), Exit> {
+    ask.sources.resolve_for(purpose, machine).map_err(|faults| match ask.json {
+        false => faults::print(&faults),
+        true => write_json(&faults::to_object(&faults), faults::exit(&faults)),
     })
 }
 
@@ -253,22 +242,6 @@ fn read_machine() -> Result<Machine, Exit> {
         complain(&format!("error: cannot find out which CPUs may be used: {error}"));
         Exit::System
     })
-}
-
-/// What a file for this machine says about it.
-fn about_machine() -> Vec<String> {
-    let Ok(machine) = Machine::read() else { return Vec::new() };
-    let config = Config::of_defaults(&machine);
-    vec![sentence_about(config.placement.usable.len(), config.placement.shards.len())]
-}
-
-fn sentence_about(cpus: usize, shards: usize) -> String {
-    let plural = |count: usize| if count == 1 { "" } else { "s" };
-    format!(
-        "On this machine: {cpus} CPU{} usable, {shards} shard{} by default.",
-        plural(cpus),
-        plural(shards)
-    )
 }
 
 /// The whole command line, as data.
@@ -414,6 +387,8 @@ Exit codes:
 
 #[cfg(test)]
 mod tests {
+    mod golden;
+
     use super::*;
     use crate::config::options::{self, Id, POOL_OPTIONS};
 

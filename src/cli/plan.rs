@@ -6,24 +6,23 @@ use serde_json::json;
 use super::output::{Paint, Tone, complain, write, write_json};
 use super::{Ask, check, read_machine, resolve_for, values};
 use crate::config::grants::{Finding, Grants};
-use crate::config::{Config, Machine, Notice, Settings, drawing};
+use crate::config::{Config, Machine, Notice, Purpose, Settings, drawing};
 use crate::exit::Exit;
 use crate::sys::host::Host;
 
 /// Everything that a plan shows.
-struct Plan {
-    machine: Machine,
-    config: Config,
-    settings: Settings,
+pub(super) struct Plan {
+    pub(super) machine: Machine,
+    pub(super) config: Config,
+    pub(super) settings: Settings,
     /// What would be cut.
-    findings: Vec<Finding>,
+    pub(super) findings: Vec<Finding>,
 }
 
 pub(super) fn run(ask: &Ask) -> Exit {
     let planned = read_machine().and_then(|machine| {
-        let mut config = resolve_for(&ask.sources, &machine)?;
+        let (settings, mut config) = resolve_for(ask, Purpose::Answer, &machine)?;
         let findings = Grants::from(&Host::read()).fit(&mut config);
-        let (settings, _) = Settings::gather(&ask.sources);
         Ok(Plan { machine, config, settings, findings })
     });
     match planned {
@@ -36,26 +35,26 @@ pub(super) fn run(ask: &Ask) -> Exit {
 /// `corewise cores`: the machine alone.
 pub(super) fn run_cores(json: bool) -> Exit {
     match read_machine() {
-        Ok(machine) if json => write_json(&json!({ "machine": machine }), Exit::Clean),
+        Ok(machine) if json => write_json(&cores_to_json(&machine), Exit::Clean),
         Ok(machine) => write(&drawing::machine(&machine), Exit::Clean),
         Err(exit) => exit,
     }
 }
 
+pub(super) fn cores_to_json(machine: &Machine) -> serde_json::Value {
+    json!({ "machine": machine })
+}
+
 impl Plan {
     fn show(&self) -> Exit {
-        let paint = Paint::of_errors();
         let exit = write(&self.render(Paint::of_output()), Exit::Clean);
-        for notice in &self.config.notices {
-            complain(&format!("\n{}", notice.render(paint == Paint::On)));
-        }
-        for finding in &self.findings {
-            complain(&format!("\n{}", check::show(finding, paint).trim_end()));
+        for remark in check::remarks(&self.config, &self.findings, Paint::of_errors()) {
+            complain(&format!("\n{remark}"));
         }
         exit
     }
 
-    fn render(&self, paint: Paint) -> String {
+    pub(super) fn render(&self, paint: Paint) -> String {
         let heading = |text: &str| paint.paint(Tone::Heading, text);
         let about = drawing::machine(&self.machine);
         let machine = about.lines().next().unwrap_or_default();
@@ -79,7 +78,7 @@ impl Plan {
         format!("{}\n{}\n", paint.paint(Tone::Heading, "routes"), lines.collect::<String>())
     }
 
-    fn to_json(&self) -> serde_json::Value {
+    pub(super) fn to_json(&self) -> serde_json::Value {
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "files": self.settings.files(),
@@ -88,6 +87,7 @@ impl Plan {
             "routes": self.config.routes.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "settings": values::to_json(&self.settings),
             "notices": self.config.notices.iter().map(Notice::sentence).collect::<Vec<_>>(),
+            "faults": [],
             "findings": self.findings.iter().map(check::finding_to_json).collect::<Vec<_>>(),
         })
     }
@@ -113,9 +113,9 @@ respond = { body = \"hello\" }
         std::fs::write(&path, file).unwrap();
         let sources = Sources { file: Some(path), ..Sources::default() };
         let machine = Machine::uniform(&[0, 1, 2, 3], &[0, 1, 2, 3]);
-        let mut config = sources.resolve(&machine).unwrap_or_else(|faults| panic!("{faults}"));
+        let resolved = sources.resolve_for(Purpose::Answer, &machine);
+        let (settings, mut config) = resolved.unwrap_or_else(|faults| panic!("{faults}"));
         let findings = Grants { somaxconn: Some(128), ..Grants::default() }.fit(&mut config);
-        let (settings, _) = Settings::gather(&sources);
         Plan { machine, config, settings, findings }
     }
 

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::quantity::parse_digits;
 use super::value::BadValue;
 
 /// One `host:port`, or several with commas between them.
@@ -40,7 +41,7 @@ fn parse_address(text: &str) -> Result<SocketAddr, BadValue> {
         return Ok(address);
     }
     // The one name that needs no resolver, and that everybody writes.
-    if let Some(port) = text.strip_prefix("localhost:").and_then(|port| port.parse().ok()) {
+    if let Some(port) = text.strip_prefix("localhost:").and_then(parse_digits) {
         return Ok(SocketAddr::from(([127, 0, 0, 1], port)));
     }
     let message = match text.rsplit_once(':') {
@@ -49,7 +50,7 @@ fn parse_address(text: &str) -> Result<SocketAddr, BadValue> {
         }
         None => format!("`{text}` has no port"),
         Some(("", _)) => format!("`{text}` has no host"),
-        Some((_, port)) if port.parse::<u16>().is_err() => {
+        Some((_, port)) if parse_digits::<u16>(port).is_none() => {
             format!("`{text}`: `{port}` is not a port (0 to 65535)")
         }
         Some((host, _)) if host.contains(':') && !host.starts_with('[') => {

@@ -132,7 +132,7 @@ pub static CODES: &[Code] = &[
         example: Example::Variable("COREWISE_WORKERS", "2"),
         remedy: "Name the pool: write the key in its table, or use the full variable, as in \
                  COREWISE_POOL__APP__WORKERS. How many processes serve without pools is \
-                 cores.shards.",
+                 cores.shards (--shards).",
     },
     Code {
         code: "E0109",

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use super::cpus::cpu_list;
 use super::machine::{Cpu, Machine, Unusable};
 use super::placement::{FAST_PERCENT, Placement, Thousandths, WorkerPlace};
-use super::value::Bytes;
+use super::value::{Bytes, counted};
 
 /// The machine, and what of it this process may use.
 #[must_use]
@@ -48,7 +48,7 @@ pub fn placement(machine: &Machine, placement: &Placement) -> String {
             rows.push(("everybody".into(), format!("on {place}, wherever the kernel decides")));
             rows.push(("shards".into(), placement.shards.len().to_string()));
             for pool in &placement.pools {
-                rows.push((format!("pool {}", pool.name), workers(pool.workers.len())));
+                rows.push((format!("pool {}", pool.name), counted(pool.workers.len(), "worker")));
             }
             table(&mut text, &rows);
         }
@@ -257,9 +257,7 @@ fn counts(machine: &Machine) -> String {
         (distinct(|cpu| cpu.core), "core"),
         (machine.cpus.len(), "CPU"),
     ];
-    let parts =
-        parts.map(|(count, noun)| format!("{count} {noun}{}", if count == 1 { "" } else { "s" }));
-    parts.join(", ")
+    parts.map(|(count, noun)| counted(count, noun)).join(", ")
 }
 
 fn limits(machine: &Machine) -> Vec<(String, String)> {
@@ -285,10 +283,6 @@ fn limits(machine: &Machine) -> Vec<(String, String)> {
 
 fn is_slow(cpu: &Cpu, top: u32) -> bool {
     u64::from(cpu.capacity) * 100 < u64::from(top) * FAST_PERCENT
-}
-
-fn workers(count: usize) -> String {
-    format!("{count} worker{}", if count == 1 { "" } else { "s" })
 }
 
 fn listed(cpus: &[usize]) -> String {

@@ -4,6 +4,7 @@
 use super::fault::{BAD_VALUE, Fault, Faults, Notice, UNKNOWN_KEY, UNKNOWN_TABLE};
 use super::options::{self, Id, LATER_TABLES, OPTIONS, POOL_OPTIONS};
 use super::origin::Origin;
+use super::quantity::parse_digits;
 use super::settings::{Settings, Sources, not_yet};
 use super::suggest::nearest;
 
@@ -68,11 +69,7 @@ fn unknown(settings: &Settings, name: &str, table: &str, rest: &str) -> Fault {
         let message = format!("there is no pool `{pool}`");
         return Fault::new(UNKNOWN_TABLE, "", origin(name), message).with_help(help);
     }
-    let of_server = OPTIONS.iter().map(options::OptionDef::variable);
-    let of_pools = settings.pools().iter();
-    let of_pools =
-        of_pools.flat_map(|pool| POOL_OPTIONS.iter().map(|def| def.variable_in(&pool.name)));
-    let known: Vec<String> = of_server.chain(of_pools).collect();
+    let known = variables(settings);
     let help = match nearest(own(name), known.iter().map(|name| own(name))) {
         Some(near) => format!("a setting with a similar name exists: {OURS}{near}"),
         None => "unset it".to_owned(),
@@ -80,11 +77,21 @@ fn unknown(settings: &Settings, name: &str, table: &str, rest: &str) -> Fault {
     Fault::new(UNKNOWN_KEY, "", origin(name), format!("unknown setting `{name}`")).with_help(help)
 }
 
-/// A variable of ours without a table that is nearly one that is read.
+/// The full names of all settings that there are.
+fn variables(settings: &Settings) -> Vec<String> {
+    let of_server = OPTIONS.iter().map(options::OptionDef::variable);
+    let of_pools = settings.pools().iter();
+    let of_pools =
+        of_pools.flat_map(|pool| POOL_OPTIONS.iter().map(|def| def.variable_in(&pool.name)));
+    of_server.chain(of_pools).collect()
+}
+
+/// A variable of ours without a table that is nearly one that is read: misspelt, or with one `_`
+/// in place of the two behind the table.
 fn misspelt(settings: &mut Settings, name: &str) {
-    let of_server: Vec<String> = OPTIONS.iter().map(options::OptionDef::variable).collect();
-    let known = SHORT.iter().map(|(name, _)| own(name)).chain([own(CONFIG)]);
-    let known = known.chain(of_server.iter().map(|name| own(name)));
+    let full = variables(settings);
+    let short = SHORT.iter().map(|(name, _)| *name).chain([CONFIG]);
+    let known = short.chain(full.iter().map(String::as_str)).map(own);
     match nearest(own(name), known) {
         Some(near) if near != own(name) => {
             let notice = Notice::note(origin(name), format!("{name} is not read"));
@@ -140,7 +147,7 @@ fn platform_port(settings: &mut Settings, port: &str, faults: &mut Faults) {
     if written.is_written() {
         let message = format!("PORT is not used: server.listen is set at {written}");
         settings.notice(Notice::note(origin(PORT), message));
-    } else if port.trim().parse::<u16>().is_ok() {
+    } else if parse_digits::<u16>(port.trim()).is_some() {
         let address = format!("0.0.0.0:{}", port.trim());
         settings.apply(None, Id::ServerListen, &address, origin(PORT), faults);
     } else {

@@ -101,13 +101,6 @@ impl Fault {
         self
     }
 
-    /// The change to the file that does it.
-    #[must_use]
-    pub(super) fn with_patch(mut self, span: Range<usize>, text: impl Into<String>) -> Self {
-        self.patch = Some(Patch { span, text: text.into() });
-        self
-    }
-
     /// The fault as people see it, with the lines of the file that it is about.
     #[must_use]
     pub fn render(&self, styled: bool) -> String {

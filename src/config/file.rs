@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::iter;
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,8 +14,8 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use super::fault::{
-    BAD_VALUE, Fault, Faults, NOT_YET, SYNTAX, TOO_MANY_FAULTS, UNKNOWN_KEY, UNKNOWN_TABLE,
-    UNREADABLE, WRONG_TYPE,
+    BAD_VALUE, Fault, Faults, NOT_YET, Patch, SYNTAX, Second, TOO_MANY_FAULTS, UNKNOWN_KEY,
+    UNKNOWN_TABLE, UNREADABLE, WRONG_TYPE,
 };
 use super::options::{self, Id, LATER_TABLES, OptionDef};
 use super::origin::{Origin, Source};
@@ -48,10 +49,16 @@ pub(super) struct Written {
     pub(super) parts: Vec<Origin>,
 }
 
-/// Reads a file; what is wrong in it is noted and left out.
-pub(super) fn read(path: &Path, faults: &mut Faults) -> Document {
+/// Whether something has that name: a link that leads nowhere was put there by somebody too.
+pub(super) fn is_there(path: &Path) -> bool {
+    !path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+/// Reads a file; what is wrong in it is noted and left out. With `may_wait` it may be a pipe too,
+/// which ends when its writer does.
+pub(super) fn read(path: &Path, may_wait: bool, faults: &mut Faults) -> Document {
     let name = shown_path(path);
-    match read_bytes(path) {
+    match may_read(path, may_wait).and_then(|()| read_bytes(path, CONFIG_BYTES_MAX)) {
         Ok(bytes) => parse(name, bytes, faults),
         Err(error) => {
             let origin = whole(name, String::new(), 0..0);
@@ -84,7 +91,9 @@ pub(super) fn drop_ins(file: &Path, faults: &mut Faults) -> Vec<PathBuf> {
         );
         Vec::new()
     });
+    // As with `*.toml` in a shell, hidden files are none of them: editors leave theirs there.
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    paths.retain(|path| !path.file_name().is_some_and(|name| name.as_bytes().starts_with(b".")));
     paths.sort();
     paths
 }
@@ -104,12 +113,22 @@ pub(super) fn parse_value(kind: &Kind, text: &str) -> Result<Value, BadValue> {
     })
 }
 
-fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+/// Whether reading a file ends by itself, or is meant to wait.
+fn may_read(path: &Path, may_wait: bool) -> io::Result<()> {
+    let metadata = path.metadata()?;
+    if !may_wait && !metadata.is_file() && !metadata.is_dir() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    Ok(())
+}
+
+/// All of a file that has at most so many bytes.
+pub(super) fn read_bytes(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // One byte more tells a file that is too large from one that just fits.
-    File::open(path)?.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > CONFIG_BYTES_MAX {
-        let reason = format!("it has more than {} KiB", CONFIG_BYTES_MAX >> 10);
+    File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max {
+        let reason = format!("it has more than {} KiB", bytes_max >> 10);
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
     }
     Ok(bytes)
@@ -236,7 +255,7 @@ impl Walk<'_> {
         let first = (said == DUPLICATE).then(|| self.same_name(names, span)).flatten();
         let fault = self.fault(SYNTAX, String::new(), span.clone(), slip.message, slip.help);
         if let Some(first) = first {
-            *fault = fault.clone().with_second(first, "first written here");
+            fault.second = Some(Second { origin: first, label: "first written here".to_owned() });
         }
     }
 
@@ -422,7 +441,7 @@ impl Walk<'_> {
         let fault = self.fault(UNKNOWN_TABLE, String::new(), span, message, String::new());
         match near {
             Some(near) => {
-                *fault = fault.clone().with_patch(patch, near);
+                fault.patch = Some(Patch { span: patch, text: near.to_owned() });
                 fault.help = "a table with a similar name exists".to_owned();
             }
             None => fault.help = belongs(table).unwrap_or_else(|| REMOVE.to_owned()),
@@ -448,7 +467,7 @@ impl Walk<'_> {
         let fault = self.fault(UNKNOWN_KEY, String::new(), span, message, String::new());
         match near {
             Some(near) => {
-                *fault = fault.clone().with_patch(patch, near);
+                fault.patch = Some(Patch { span: patch, text: near.to_owned() });
                 fault.help = "a setting with a similar name exists".to_owned();
             }
             None => fault.help = belongs(key).unwrap_or_else(|| REMOVE.to_owned()),

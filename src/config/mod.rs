@@ -25,7 +25,7 @@ pub mod settings;
 pub mod suggest;
 mod syntax;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod value;
 mod wishes;
 
@@ -38,4 +38,4 @@ pub use resolved::{
     ShutdownConfig,
 };
 pub use route::RouteConfig;
-pub use settings::{PoolSettings, Setting, Settings, Sources, Values};
+pub use settings::{PoolSettings, Purpose, Setting, Settings, Sources, Values};

@@ -3,6 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+/// So many of what `noun` names: `1 shard`, `2 shards`.
+pub fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// A number of bytes that is written with the largest unit that divides it.
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes(pub u64);

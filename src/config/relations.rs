@@ -8,6 +8,7 @@ use super::fault::{
     ONCE_WITHOUT_CALL, REQUEST_ABOVE_GRACE, THREADS_FOR_ASGI, WAIT_ABOVE_REQUEST,
 };
 use super::options::Id;
+use super::placement::Placement;
 use super::quantity::Span;
 use super::settings::{PoolSettings, Setting, Settings};
 
@@ -24,6 +25,20 @@ pub(super) fn check(settings: &Settings, faults: &mut Faults, notices: &mut Vec<
         found.native(pool);
         found.once(pool);
     }
+}
+
+/// What is said about shards that are to spin on a CPU that is not their own: they sleep.
+pub(super) fn idle_and_placement(settings: &Settings, placement: &Placement) -> Option<Notice> {
+    let setting = settings.get(Id::CoresIdle);
+    let all_may = placement.shards.iter().all(|shard| shard.dedicated);
+    if settings.values().choice(Id::CoresIdle) != "spin" || all_may {
+        return None;
+    }
+    let message = "shards that do not have a CPU of their own sleep all the same";
+    let fault = Fault::new("", Id::CoresIdle.def().key(), setting.origin.clone(), message)
+        .with_note("who spins on a CPU that others use takes it from them")
+        .with_help("pin them to CPUs of their own, or write \"adaptive\"");
+    Some(Notice::warning(fault))
 }
 
 struct Found<'a> {

@@ -10,6 +10,7 @@ use super::options::Id;
 use super::placement::{Placement, Wishes, place};
 use super::route::RouteConfig;
 use super::settings::{PoolSettings, Settings};
+use super::value::counted;
 use super::{relations, wishes};
 use crate::limits::HttpLimits;
 
@@ -136,6 +137,7 @@ impl Config {
         let mut notices = settings.notices().to_vec();
         check_addresses(settings, faults);
         relations::check(settings, faults, &mut notices);
+        notices.extend(relations::idle_and_placement(settings, &placement));
         notices
             .extend(settings.pools().iter().map(PoolSettings::cannot_start).map(Notice::warning));
         Self {
@@ -174,8 +176,7 @@ fn file_with_drop_ins(settings: &Settings) -> Option<String> {
     let (first, more) = settings.files().split_first()?;
     Some(match more.len() {
         0 => first.clone(),
-        1 => format!("{first} + 1 drop-in"),
-        count => format!("{first} + {count} drop-ins"),
+        count => format!("{first} + {}", counted(count, "drop-in")),
     })
 }
 
@@ -246,7 +247,13 @@ fn listen_fault(
         (Some(first), Some(second)) => Fault::new(code, key, second, message)
             .with_label("clashes with the other")
             .with_second(first, "named first here"),
-        _ => Fault::new(code, key, setting.origin.clone(), message),
+        // A flag or a variable has no lines to show.
+        _ => Fault::new(code, key, setting.origin.clone(), message).with_note(format!(
+            "addresses {} and {} of {}",
+            first + 1,
+            second + 1,
+            setting.value
+        )),
     }
 }
 

@@ -9,8 +9,8 @@
 mod tests;
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,10 +22,10 @@ use toml::de::{DeTable, DeValue};
 
 use super::fault::{
     BAD_ANSWER, BAD_FIELD, BAD_HOST, BAD_METHOD, BAD_PATTERN, BAD_REDIRECT, Fault, NOT_YET,
-    NOTHING_TO_SERVE, ROUTE_FILE, ROUTE_INCOMPLETE, ROUTE_LOOP, ROUTE_TARGETS, ROUTE_UNREACHABLE,
-    TOO_MANY_ROUTES, UNKNOWN_KEY, WRONG_TYPE,
+    NOTHING_TO_SERVE, Patch, ROUTE_FILE, ROUTE_INCOMPLETE, ROUTE_LOOP, ROUTE_TARGETS,
+    ROUTE_UNREACHABLE, Second, TOO_MANY_ROUTES, UNKNOWN_KEY, WRONG_TYPE,
 };
-use super::file::{self, Walk, article, shown, shown_path};
+use super::file::{self, Walk, article, read_bytes, shown, shown_path};
 use super::origin::{Origin, Source};
 use super::suggest::nearest;
 use crate::limits::{
@@ -144,8 +144,8 @@ fn check_reached(walk: &mut Walk<'_>, routes: &[RouteConfig]) {
         let message = "no request ever gets here: the first route that fits has it".to_owned();
         let help = "write it above the other one, or remove it".to_owned();
         let fault = walk.fault(ROUTE_UNREACHABLE, "route.path".into(), place, message, help);
-        let label = "takes every request of this route";
-        *fault = fault.clone().with_second(before.origin.clone(), label);
+        let label = "takes every request of this route".to_owned();
+        fault.second = Some(Second { origin: before.origin.clone(), label });
     }
 }
 
@@ -253,7 +253,8 @@ impl<'t> Entry<'_, '_, 't> {
                 let help = "remove one of the two, or make two routes of it".to_owned();
                 let origin = self.walk.origin(first);
                 let fault = self.fault(ROUTE_TARGETS, "", second, message, help);
-                *fault = fault.clone().with_second(origin, "the route has a target already");
+                let label = "the route has a target already".to_owned();
+                fault.second = Some(Second { origin, label });
                 // What is wrong in it is to be known in the same run.
                 self.respond(respond);
                 None
@@ -337,7 +338,8 @@ impl<'t> Entry<'_, '_, 't> {
                 let message = "an answer has a body or a file, not both".to_owned();
                 let origin = self.walk.origin(first);
                 let fault = self.fault(BAD_ANSWER, "respond", second, message, "remove one".into());
-                *fault = fault.clone().with_second(origin, "the body is given already");
+                let label = "the body is given already".to_owned();
+                fault.second = Some(Second { origin, label });
                 return None;
             }
             (Some((_, value)), None) => {
@@ -433,7 +435,7 @@ impl<'t> Entry<'_, '_, 't> {
     fn file(&mut self, written: &str, place: Range<usize>) -> Option<Bytes> {
         let folder = Path::new(&self.walk.source().path).parent().unwrap_or(Path::new(""));
         let path = folder.join(written);
-        match read_bytes(&path) {
+        match read_file(&path) {
             Ok(bytes) => Some(bytes.into()),
             Err(error) => {
                 let message =
@@ -452,7 +454,8 @@ impl<'t> Entry<'_, '_, 't> {
             if let Some((_, needs)) = later {
                 let message = "not available in this version yet".to_owned();
                 let fault = self.fault(NOT_YET, key, name.span(), message, "remove it".into());
-                *fault = fault.clone().with_label("later").with_note(*needs);
+                fault.label = "later".to_owned();
+                fault.notes.push((*needs).to_owned());
             } else if !known.contains(&key) {
                 let below = home.strip_prefix("route.").unwrap_or_default();
                 let message = format!("unknown key `{}`", shown(key));
@@ -463,7 +466,7 @@ impl<'t> Entry<'_, '_, 't> {
                 if below.is_empty() && ANSWER_KEYS.contains(&key) {
                     fault.help = format!("`{key}` belongs into respond = {{ {key} = ... }}");
                 } else if let Some(near) = near {
-                    *fault = fault.clone().with_patch(place, near);
+                    fault.patch = Some(Patch { span: place, text: near.to_owned() });
                     fault.help = "a key with a similar name exists".to_owned();
                 }
             }
@@ -603,19 +606,12 @@ fn read_field(text: &str) -> Result<HeaderValue, String> {
     value.ok_or_else(|| format!("`{}` is not the value of a header field", shown(text)))
 }
 
-fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     // To open anything else might wait for somebody at its other end.
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
-    let mut bytes = Vec::new();
-    // One byte more tells a file that is too large from one that just fits.
-    File::open(path)?.take(ROUTE_FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > ROUTE_FILE_BYTES_MAX {
-        let reason = format!("it has more than {} KiB", ROUTE_FILE_BYTES_MAX >> 10);
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
-    }
-    Ok(bytes)
+    read_bytes(path, ROUTE_FILE_BYTES_MAX)
 }
 
 /// The media type that the name of a file suggests.

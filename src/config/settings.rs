@@ -40,6 +40,15 @@ pub struct Sources {
     pub flags: Vec<(Id, String)>,
 }
 
+/// What settings are read for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Purpose {
+    /// To say what they come to.
+    Answer,
+    /// To run a server, which refuses what can only be planned yet.
+    Start,
+}
+
 /// A value for each option of a table.
 #[derive(Clone, Debug)]
 pub struct Values(Vec<Setting>);
@@ -78,17 +87,21 @@ impl Sources {
 
     /// Reads, checks and resolves everything for this machine.
     pub fn resolve(&self, machine: &Machine) -> Result<Config, Faults> {
-        let (settings, mut faults) = Settings::gather(self);
-        let resolved = Config::resolve(&settings, machine, &mut faults);
-        if faults.0.is_empty() { Ok(resolved) } else { Err(faults) }
+        self.resolve_for(Purpose::Answer, machine).map(|(_, config)| config)
     }
 
-    /// The same for a server that is to run, which refuses what can only be planned yet.
-    pub fn resolve_to_start(&self, machine: &Machine) -> Result<Config, Faults> {
+    /// The same for a purpose, with what was written.
+    pub fn resolve_for(
+        &self,
+        purpose: Purpose,
+        machine: &Machine,
+    ) -> Result<(Settings, Config), Faults> {
         let (settings, mut faults) = Settings::gather(self);
-        let resolved = Config::resolve(&settings, machine, &mut faults);
-        faults.0.extend(settings.pools.iter().map(PoolSettings::cannot_start));
-        if faults.0.is_empty() { Ok(resolved) } else { Err(faults) }
+        let config = Config::resolve(&settings, machine, &mut faults);
+        if purpose == Purpose::Start {
+            faults.0.extend(settings.pools.iter().map(PoolSettings::cannot_start));
+        }
+        if faults.0.is_empty() { Ok((settings, config)) } else { Err(faults) }
     }
 
     pub(super) fn variable(&self, name: &str) -> Option<&str> {
@@ -186,8 +199,10 @@ impl Settings {
 
     fn apply_files(&mut self, sources: &Sources, faults: &mut Faults) {
         let (path, named) = sources.file_to_read();
-        if named || path.exists() {
-            let document = self.read(&path, faults);
+        if named || file::is_there(&path) {
+            // One that somebody names may be a pipe that another program fills.
+            let may_wait = named;
+            let document = self.read(&path, may_wait, faults);
             self.routes = document.routes;
             for written in document.values {
                 self.set(written);
@@ -195,7 +210,7 @@ impl Settings {
         }
         let (mut before, mut routes) = (Vec::new(), Vec::new());
         for path in file::drop_ins(&path, faults) {
-            let document = self.read(&path, faults);
+            let document = self.read(&path, false, faults);
             faults.0.extend(routes_twice(&routes, &document.routes));
             routes.extend(document.routes);
             for written in document.values {
@@ -214,8 +229,8 @@ impl Settings {
         }
     }
 
-    fn read(&mut self, path: &Path, faults: &mut Faults) -> Document {
-        let mut document = file::read(path, faults);
+    fn read(&mut self, path: &Path, may_wait: bool, faults: &mut Faults) -> Document {
+        let mut document = file::read(path, may_wait, faults);
         self.files.push(file::shown_path(path));
         for (name, origin) in document.pools.drain(..) {
             if self.pool(&name).is_none() {
@@ -438,6 +453,11 @@ fn which_pool(def: &OptionDef, pools: usize, origin: Origin) -> Fault {
         count => format!("there are {count} pools, and this is for the only one"),
     };
     let help = match pools {
+        0 if def.id == Id::PoolWorkers => {
+            "how many shards serve is cores.shards (--shards); for workers, write a [pool.app] \
+             into the file"
+                .to_owned()
+        }
         0 => "write a [pool.app] into the file, or leave it out".to_owned(),
         _ => format!("write {} = ... below the [pool.NAME] that is meant", def.name),
     };

@@ -11,7 +11,7 @@ use super::quantity::{
     parse_tries,
 };
 
-pub use super::quantity::{Bytes, Fraction, Span, Tries};
+pub use super::quantity::{Bytes, Fraction, Span, Tries, counted};
 
 /// What an option takes, with its bounds (inclusive).
 #[derive(Clone, Copy, Debug)]

@@ -169,10 +169,10 @@ fn pieces(mut text: &str, pattern: &Pattern, place: Place) -> Result<Box<[Piece]
             pieces.push(Piece::Capture(index));
             text = behind;
         } else if byte == b'%' {
-            // An escape stays as it is, whatever it stands for.
-            percent::escape(&text.as_bytes()[1..])
+            let (byte, _) = percent::escape(&text.as_bytes()[1..])
                 .ok_or("a percent sign begins no valid escape")?;
-            literal.push_str(&text[..3]);
+            // An escape stays as it is, but for a dot: clients look for dot segments behind it.
+            literal.push_str(if byte == b'.' { "." } else { &text[..3] });
             text = &text[3..];
         } else {
             let end = text.chars().next().map_or(text.len(), char::len_utf8);
@@ -338,6 +338,7 @@ mod tests {
         assert_eq!(render("/x-{v}/{*w}", "/{v}/{w}", "/x-.//evil.example"), None);
         assert_eq!(render("/x/{v}", "/.{v}", "/x/a."), Some("/.a.".to_owned()));
         assert_eq!(render("/x-{v}", "/a{v}", "/x-.."), Some("/a..".to_owned()));
+        assert_eq!(render("/x-{v}", "/%2e{v}", "/x-."), None);
         assert_eq!(render("/x", "/a", "/y"), None);
     }
 
@@ -370,6 +371,7 @@ mod tests {
         check_refused("/a?%zz", "no valid escape");
         check_refused("/a/../b", "dot segment");
         check_refused("/{id}/.", "dot segment");
+        check_refused("/a/%2e%2E/b", "dot segment");
         check_refused("/{id", "not closed");
         check_refused("/id}", "not opened");
         check_refused("/{name}", "`{name}` stands for nothing; the path captures `{id}`, `{rest}`");

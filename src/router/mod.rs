@@ -134,8 +134,21 @@ impl<T> Router<T> {
         if !path.starts_with('/') {
             return self.route_pathless(method, path);
         }
-        let Some(path) = path::normalise(path) else { return Outcome::BadPath };
-        let Ok(found) = self.tree.at(&path) else { return self.miss(method) };
+        match path::normalise(path) {
+            Some(path) => self.route_escaped(method, &path, params),
+            None => Outcome::BadPath,
+        }
+    }
+
+    /// [`Router::route`] for a path in normal form that may hold escapes.
+    #[cold]
+    fn route_escaped<'r>(
+        &'r self,
+        method: &Method,
+        path: &str,
+        params: &mut Params,
+    ) -> Outcome<'r, T> {
+        let Ok(found) = self.tree.at(path) else { return self.miss(method) };
         let node = &self.nodes[*found.value];
         params.begin(&node.names);
         for value in node.values(&found.params) {

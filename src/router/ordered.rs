@@ -227,7 +227,11 @@ impl<T> Table<T> {
             }
             is_resource = true;
         }
-        match self.router.route(method, path, params) {
+        let behind = match &normal {
+            NormalPath::AsSent(path) => self.router.route(method, path, params),
+            NormalPath::Escaped(path) => self.router.route_escaped(method, path, params),
+        };
+        match behind {
             Outcome::NotFound if is_resource && method == Method::OPTIONS => {
                 Outcome::Options { allow: &self.nothing }
             }

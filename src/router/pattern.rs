@@ -14,8 +14,9 @@ use super::path;
 pub struct Pattern {
     /// As it was written.
     text: Box<str>,
-    /// In normal form, without its tail.
-    body: Box<str>,
+    /// What stands between the slashes; the tail and the slash before it left out. Cut once, as
+    /// in a long file each pattern is compared with all before it.
+    segments: Box<[Segment]>,
     /// What every path begins with.
     prefix: Box<str>,
     /// The parameters that stand for a segment or a part of one.
@@ -73,8 +74,8 @@ impl Pattern {
             names.push(REST.into());
         }
         let (prefix, steps) = cut(body)?;
-        let (body, names) = (body.into(), names.into());
-        Ok(Self { text: text.into(), body, prefix, steps, tail, names })
+        let segments = segments(body, tail);
+        Ok(Self { text: text.into(), segments, prefix, steps, tail, names: names.into() })
     }
 
     /// As it was written.
@@ -115,9 +116,9 @@ impl Pattern {
 
     /// Whether every path of `other` is one of its own.
     pub fn covers(&self, other: &Self) -> bool {
-        let (own, others) = (self.segments(), other.segments());
+        let (own, others) = (&self.segments, &other.segments);
         let Some(rest) = others.get(own.len()..) else { return false };
-        if !own.iter().zip(&others).all(|(one, other)| one.covers(*other)) {
+        if !own.iter().zip(others).all(|(one, other)| one.covers(other)) {
             return false;
         }
         match (self.tail, rest) {
@@ -128,17 +129,6 @@ impl Pattern {
             (Tail::Something, []) => other.tail == Tail::Something,
             (Tail::Something, [last]) => !last.is_empty() || other.tail != Tail::Nothing,
             (Tail::Something, _) => true,
-        }
-    }
-
-    /// What stands between the slashes; the tail and the slash before it left out.
-    fn segments(&self) -> Vec<Segment<'_>> {
-        let body = &self.body[1..];
-        match (self.tail, body.strip_suffix('/')) {
-            (Tail::Nothing, _) => body.split('/').map(Segment::parse).collect(),
-            (_, Some(body)) => body.split('/').map(Segment::parse).collect(),
-            // The slash before the tail is the first one.
-            (_, None) => Vec::new(),
         }
     }
 }
@@ -168,39 +158,52 @@ fn cut(body: &str) -> Result<(Box<str>, Box<[Step]>), &'static str> {
     Ok((prefix.into(), steps.into()))
 }
 
+/// The segments of a pattern in normal form, without its tail.
+fn segments(body: &str, tail: Tail) -> Box<[Segment]> {
+    let body = &body[1..];
+    match (tail, body.strip_suffix('/')) {
+        (Tail::Nothing, _) => body.split('/').map(Segment::parse).collect(),
+        (_, Some(body)) => body.split('/').map(Segment::parse).collect(),
+        // The slash before the tail is the first one.
+        (_, None) => Box::default(),
+    }
+}
+
 /// A segment of a pattern.
-#[derive(Clone, Copy)]
-enum Segment<'a> {
-    Literal(&'a str),
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Segment {
+    Literal(Box<str>),
     /// One parameter between two literals that may be empty.
     Parameter {
-        prefix: &'a str,
-        suffix: &'a str,
+        prefix: Box<str>,
+        suffix: Box<str>,
     },
 }
 
-impl<'a> Segment<'a> {
-    fn parse(text: &'a str) -> Self {
+impl Segment {
+    fn parse(text: &str) -> Self {
         match (text.split_once('{'), text.split_once('}')) {
-            (Some((prefix, _)), Some((_, suffix))) => Self::Parameter { prefix, suffix },
-            _ => Self::Literal(text),
+            (Some((prefix, _)), Some((_, suffix))) => {
+                Self::Parameter { prefix: prefix.into(), suffix: suffix.into() }
+            }
+            _ => Self::Literal(text.into()),
         }
     }
 
     fn is_empty(&self) -> bool {
-        matches!(self, Self::Literal(""))
+        matches!(self, Self::Literal(text) if text.is_empty())
     }
 
-    fn covers(self, other: Self) -> bool {
+    fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Literal(one), Self::Literal(other)) => one == other,
             (Self::Literal(_), Self::Parameter { .. }) => false,
             (Self::Parameter { prefix, suffix }, Self::Literal(text)) => text
-                .strip_prefix(prefix)
-                .and_then(|text| text.strip_suffix(suffix))
+                .strip_prefix(&**prefix)
+                .and_then(|text| text.strip_suffix(&**suffix))
                 .is_some_and(|value| !value.is_empty()),
             (Self::Parameter { prefix, suffix }, Self::Parameter { prefix: p, suffix: s }) => {
-                p.starts_with(prefix) && s.ends_with(suffix)
+                p.starts_with(&**prefix) && s.ends_with(&**suffix)
             }
         }
     }

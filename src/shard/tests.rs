@@ -15,7 +15,7 @@ use crate::config::Idle;
 use crate::executor;
 use crate::handler::{Handler, IntoHandler, Request, Response, task};
 use crate::limits::HttpLimits;
-use crate::net::listener::{Group, open_group};
+use crate::net::listener::{Group, Listener, open_group};
 use crate::router::{Builder, Router};
 use crate::sys::channel::{self, Channel, FromChild, Received, ToChild};
 use crate::sys::poll::wait_readable;
@@ -70,9 +70,16 @@ impl Running {
         idle: Idle,
         routes: impl FnOnce() -> Routes + Send + 'static,
     ) -> Self {
-        let group =
-            Group { address: ([127, 0, 0, 1], 0).into(), count: 1, backlog: 1024, only_v6: false };
-        let listeners = open_group(group).unwrap();
+        Self::start_on(one_listener(), connections_max, limits, idle, routes)
+    }
+
+    fn start_on(
+        listeners: Vec<Listener>,
+        connections_max: usize,
+        limits: HttpLimits,
+        idle: Idle,
+        routes: impl FnOnce() -> Routes + Send + 'static,
+    ) -> Self {
         let address = listeners[0].address();
         let (channel, theirs) = channel::pair().unwrap();
         let thread = std::thread::spawn(move || {
@@ -127,6 +134,11 @@ impl Running {
         self.drain(Duration::from_secs(2));
         self.thread.join().unwrap().unwrap()
     }
+}
+
+fn one_listener() -> Vec<Listener> {
+    let address = ([127, 0, 0, 1], 0).into();
+    open_group(Group { address, count: 1, backlog: 1024, only_v6: false }).unwrap()
 }
 
 fn ask(stream: &mut TcpStream, path: &str) -> String {
@@ -708,5 +720,256 @@ fn spinning_honours_deadlines() {
     let mut stream = shard.connect();
     assert!(ask(&mut stream, "/hello").ends_with("hello"));
     assert_eq!(stream.read(&mut [0; 8]).unwrap(), 0);
+    shard.finish();
+}
+
+/// A client that asks for the close is received from once. What it sends behind its request, be it
+/// a line end, lay unread when the socket was closed, and the reset that this is destroyed what was
+/// on its way of the answer.
+#[test]
+fn bytes_behind_the_last_request_destroy_no_answer() {
+    const BYTES: usize = 12 << 20;
+    let shard = Running::start(HttpLimits::default(), Idle::Sleep, || {
+        Routes::new()
+            .get("/hello", hello)
+            .get("/large", |_: &Request| Response::bytes(vec![b'z'; BYTES]))
+    });
+    let mut other = shard.connect();
+    let mut stream = shard.connect();
+    stream.write_all(b"GET /large HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n").unwrap();
+    let mut received = vec![0; 1000];
+    stream.read_exact(&mut received).unwrap();
+    stream.write_all(b"\r\n").unwrap();
+    // Reads up to what the sockets hold, so that the last of it is sent and nobody reads it yet.
+    let mut buffer = vec![0; 1 << 16];
+    while received.len() < 6 << 20 {
+        let bytes = stream.read(&mut buffer).unwrap();
+        received.extend_from_slice(&buffer[..bytes]);
+    }
+    for _ in 0..100 {
+        assert!(ask(&mut other, "/hello").ends_with("hello"));
+    }
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(bytes) => received.extend_from_slice(&buffer[..bytes]),
+            Err(error) => panic!("{error} after {} bytes", received.len()),
+        }
+        std::thread::yield_now();
+    }
+    assert!(received.len() > BYTES, "an end after {} bytes", received.len());
+    // And one whose answer is small: there is nothing to lose, but it must not hang either.
+    for _ in 0..100 {
+        let mut stream = shard.connect();
+        stream.write_all(b"GET /hello HTTP/1.0\r\n\r\n").unwrap();
+        // The server may be done with it already.
+        let _late = stream.write_all(b"\r\n");
+        let mut all = Vec::new();
+        let end = stream.read_to_end(&mut all);
+        assert!(end.is_ok() || end.is_err_and(|e| e.kind() == ErrorKind::ConnectionReset));
+    }
+    drop(other);
+    shard.finish();
+}
+
+/// A burst of one, which many single clients lead to, grows when many wait at once.
+#[test]
+fn five_hundred_clients_that_wait_at_once_are_all_served() {
+    static WAITING: AtomicUsize = AtomicUsize::new(0);
+    fn block(_: &Request) -> Response {
+        let until = Instant::now() + PATIENCE;
+        while WAITING.load(Ordering::SeqCst) < 500 && Instant::now() < until {
+            std::thread::yield_now();
+        }
+        Response::fixed("blocked")
+    }
+    let shard = Running::start(HttpLimits::default(), Idle::Sleep, || {
+        Routes::new().get("/hello", hello).get("/block", block)
+    });
+    let mut blocker = shard.connect();
+    for round in 0..3 {
+        for _ in 0..40 {
+            assert!(ask(&mut shard.connect(), "/hello").ends_with("hello"));
+        }
+        WAITING.store(0, Ordering::SeqCst);
+        blocker.write_all(b"GET /block HTTP/1.1\r\nHost: t\r\n\r\n").unwrap();
+        let mut clients: Vec<TcpStream> = (0..500).map(|_| shard.connect()).collect();
+        for stream in &mut clients {
+            stream.write_all(b"GET /hello HTTP/1.1\r\nHost: t\r\n\r\n").unwrap();
+            WAITING.fetch_add(1, Ordering::SeqCst);
+        }
+        let start = Instant::now();
+        for stream in &mut clients {
+            assert!(answer(stream).ends_with("hello"));
+        }
+        assert!(answer(&mut blocker).ends_with("blocked"));
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(5), "{took:?} for 500 clients in round {round}");
+        // Each of them is received from again, and once more.
+        for _ in 0..2 {
+            for stream in &mut clients {
+                assert!(ask(stream, "/hello").ends_with("hello"));
+            }
+        }
+    }
+    drop(blocker);
+    shard.finish();
+}
+
+/// The receive of the first bytes ends with them, wherever they end.
+#[test]
+fn a_first_receive_is_followed_by_another_one() {
+    async fn late(mut request: Request) -> Response {
+        executor::sleep(Duration::from_millis(20)).await;
+        let body = request.take_body().collect(1 << 20).await.unwrap();
+        Response::text(body.len().to_string())
+    }
+    fn collected(request: &Request) -> Response {
+        Response::text(request.body().len().to_string())
+    }
+    let shard = Running::start(HttpLimits::default(), Idle::Sleep, || {
+        Routes::new().get("/hello", hello).on(Method::POST, "/late", task(late)).on(
+            Method::POST,
+            "/collected",
+            collected,
+        )
+    });
+    let mut others: Vec<TcpStream> = (0..4).map(|_| shard.connect()).collect();
+    let mut turns = || {
+        for stream in &mut others {
+            assert!(ask(stream, "/hello").ends_with("hello"));
+        }
+    };
+    for path in ["/late", "/collected"] {
+        for (first, second) in [
+            ("", "\r\n\r\n12345"),
+            ("\r\n\r\n", "12345"),
+            ("\r\n\r\n1", "2345"),
+            ("\r\nExpect: 100-continue\r\n\r\n", "12345"),
+            ("\r\n\r\n12345", ""),
+        ] {
+            let mut stream = shard.connect();
+            write!(stream, "POST {path} HTTP/1.1\r\nHost: t\r\nContent-Length: 5{first}").unwrap();
+            turns();
+            if first.contains("Expect") {
+                assert!(answer(&mut stream).starts_with("HTTP/1.1 100 "));
+            }
+            stream.write_all(second.as_bytes()).unwrap();
+            assert!(answer(&mut stream).ends_with("\r\n\r\n5"), "{path} {first:?}");
+            assert!(ask(&mut stream, "/hello").ends_with("hello"));
+        }
+    }
+    shard.finish();
+}
+
+/// Heads are compared with the last one of the shard, whosoever that was.
+#[test]
+fn heads_that_nearly_repeat_are_told_apart_across_connections() {
+    fn show(request: &Request) -> Response {
+        let body = request.body().len();
+        let (method, version) = (request.method(), request.version());
+        let (host, query) = (request.host(), request.query_string());
+        Response::text(format!("{method} {version:?} {host:?} {query:?} {body}"))
+    }
+    let shard = Running::start(HttpLimits::default(), Idle::Adaptive, || {
+        Routes::new().get("/show", show).on(Method::POST, "/show", show).on(
+            Method::from_bytes(b"PURGE").unwrap(),
+            "/show",
+            show,
+        )
+    });
+    let section = "Host: one\r\nContent-Length: 0\r\n";
+    let cases = [
+        ("GET /show HTTP/1.1", section, "", "GET Http11 Some(\"one\") None 0", ""),
+        ("GET /show HTTP/1.0", section, "", "GET Http10 Some(\"one\") None 0", "close"),
+        ("GET /show HTTP/1.9", section, "", "GET Http11 Some(\"one\") None 0", ""),
+        ("POST /show HTTP/1.1", section, "", "POST Http11 Some(\"one\") None 0", ""),
+        ("PURGE /show HTTP/1.1", section, "", "PURGE Http11 Some(\"one\") None 0", ""),
+        ("GET /show?q HTTP/1.1", section, "", "GET Http11 Some(\"one\") Some(\"q\") 0", ""),
+        ("GET http://two/show HTTP/1.1", section, "", "GET Http11 Some(\"two\") None 0", ""),
+        (
+            "POST /show HTTP/1.1",
+            "Host: one\r\nContent-Length: 3\r\n",
+            "abc",
+            "POST Http11 Some(\"one\") None 3",
+            "",
+        ),
+        (
+            "POST /show HTTP/1.1",
+            "Host: one\r\nTransfer-Encoding: chunked\r\n",
+            "2\r\nab\r\n0\r\n\r\n",
+            "POST Http11 Some(\"one\") None 2",
+            "",
+        ),
+        (
+            "GET /show HTTP/1.1",
+            "Host: one\r\nConnection: close\r\n",
+            "",
+            "GET Http11 Some(\"one\") None 0",
+            "close",
+        ),
+        (
+            "GET /show HTTP/1.0",
+            "Host: one\r\nConnection: keep-alive\r\n",
+            "",
+            "GET Http10 Some(\"one\") None 0",
+            "keep-alive",
+        ),
+        ("GET /show HTTP/1.0", "", "", "GET Http10 None None 0", "close"),
+        ("get /show HTTP/1.1", section, "", "", ""),
+        ("GET /show HTTP/1.1", "", "", "", "close"),
+    ];
+    // Each behind each, on a connection of its own, so that every pair occurs.
+    for first in &cases {
+        for second in &cases {
+            for (line, section, body, expected, option) in [first, second] {
+                let mut stream = shard.connect();
+                write!(stream, "{line}\r\n{section}\r\n{body}").unwrap();
+                let answer = answer(&mut stream);
+                if expected.is_empty() {
+                    assert!(
+                        answer.starts_with("HTTP/1.1 4") || answer.starts_with("HTTP/1.1 501"),
+                        "{line}: {answer}"
+                    );
+                    continue;
+                }
+                assert!(answer.ends_with(&format!("\r\n\r\n{expected}")), "{line}: {answer}");
+                let connection = answer.lines().find_map(|line| line.strip_prefix("Connection: "));
+                assert_eq!(connection.unwrap_or_default(), *option, "{line}: {answer}");
+            }
+        }
+    }
+    shard.finish();
+}
+
+/// At the limit of connections, the queue of one address must not hold up that of another.
+#[test]
+fn a_crowd_at_one_address_does_not_shut_out_another_address() {
+    static SERVED: AtomicUsize = AtomicUsize::new(0);
+    fn count(_: &Request) -> Response {
+        Response::text(SERVED.fetch_add(1, Ordering::SeqCst).to_string())
+    }
+    let mut listeners = one_listener();
+    listeners.extend(one_listener());
+    let other = listeners[1].address();
+    let shard = Running::start_on(listeners, 1, HttpLimits::default(), Idle::Sleep, || {
+        Routes::new().get("/hello", hello).get("/count", count)
+    });
+    let mut first = shard.connect();
+    assert!(ask(&mut first, "/hello").ends_with("hello"));
+    let request = b"GET /count HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
+    let mut crowd: Vec<TcpStream> = (0..100).map(|_| shard.connect()).collect();
+    let mut lonely = TcpStream::connect(other).unwrap();
+    lonely.set_read_timeout(Some(PATIENCE)).unwrap();
+    for stream in crowd.iter_mut().chain([&mut lonely]) {
+        stream.write_all(request).unwrap();
+    }
+    drop(first);
+    for stream in &mut crowd {
+        assert!(answer(stream).starts_with("HTTP/1.1 200 "));
+    }
+    let answer = answer(&mut lonely);
+    let before: usize = answer.rsplit("\r\n").next().unwrap().parse().unwrap();
+    assert!(before < 10, "served behind {before} of another address");
     shard.finish();
 }

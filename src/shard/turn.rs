@@ -21,7 +21,7 @@ use crate::net::ring::Raw;
 use crate::net::{Completion, ConnId, Errno, Lease, Output, Ring};
 use crate::sys::clock;
 use crate::sys::page::SharedPage;
-use crate::sys::socket::accept_one;
+use crate::sys::socket::{accept_one, has_unread};
 
 /// One shard at work.
 pub(crate) struct Shard {
@@ -30,6 +30,8 @@ pub(crate) struct Shard {
     pub(super) conns: Slab,
     pub(super) http: Http,
     pub(super) listeners: Vec<Listening>,
+    /// Which of them is the first to accept, so that none is shut out where places are rare.
+    first_listener: usize,
     pub(super) life: Life,
     pub(super) ready: Rc<Ready>,
     pub(super) wheel: Wheel,
@@ -142,6 +144,7 @@ impl Shard {
             ready: Rc::clone(&http.ready),
             http,
             listeners: listeners.into_iter().map(listening).collect(),
+            first_listener: 0,
             life,
             wheel: Wheel::new(now),
             watch,
@@ -278,7 +281,7 @@ impl Shard {
     fn next_deadline(&self) -> Option<Time> {
         let now = self.http.now;
         let wheel = self.wheel.next(now).map(|after| now + after);
-        let accept = self.retry_accept.filter(|_| self.conns.len() < self.connections_max);
+        let accept = self.retry_accept.filter(|_| self.may_accept());
         [wheel, self.life.next_deadline(), accept].into_iter().flatten().min()
     }
 
@@ -368,9 +371,12 @@ impl Shard {
     }
 
     fn watch_ended(&mut self, listener: u32, error: Errno) {
-        self.listeners[listener as usize].watched = Watched::No;
+        let listening = &mut self.listeners[listener as usize];
+        listening.watched = Watched::No;
         if error != Errno::CANCELED {
             tracing::warn!(%error, "a listener could not be watched");
+            // Nobody tells whether connections wait: look after a pause, then watch again.
+            listening.pending = true;
             self.retry_accept = Some(self.http.now + ACCEPT_RETRY);
         }
     }
@@ -400,9 +406,14 @@ impl Shard {
 
     /// Whether connections wait that can be accepted now.
     fn can_accept(&self) -> bool {
+        self.may_accept() && self.retry_accept.is_none_or(|at| self.http.now >= at)
+    }
+
+    /// Whether connections wait that can be accepted, now or when the pause is over. Only then
+    /// does the end of the pause matter: to wake for it otherwise would be to wake for ever.
+    fn may_accept(&self) -> bool {
         self.life.is_serving()
             && self.conns.len() < self.connections_max
-            && self.retry_accept.is_none_or(|at| self.http.now >= at)
             && self.listeners.iter().any(|listening| listening.pending)
     }
 
@@ -415,9 +426,14 @@ impl Shard {
         if !self.life.is_serving() {
             return;
         }
-        for index in 0..self.listeners.len() {
+        let (first, count) = (self.first_listener, self.listeners.len());
+        for index in (first..count).chain(0..first) {
             if self.listeners[index].pending && self.can_accept() {
                 self.accept_from(index);
+                if self.conns.len() >= self.connections_max {
+                    // The next place is for the others.
+                    self.first_listener = (index + 1) % count;
+                }
             }
             self.watch_listener(index);
         }
@@ -594,6 +610,15 @@ impl Shard {
         match closing {
             Close::Keep => self.steer_receive(id),
             Close::Now | Close::HalfThenDrain if conn.flight.is_some() => {}
+            // The first receive was the only one, and the peer has sent more since: the close would
+            // destroy what was sent. What is read now leads to the state below.
+            Close::Now
+                if conn.receive == Receive::Idle
+                    && conn.wants_input()
+                    && has_unread(conn.socket.as_fd()) =>
+            {
+                self.steer_receive(id);
+            }
             Close::Now => return self.close(id),
             Close::HalfThenDrain => {
                 if conn.receive == Receive::Ended {

@@ -104,8 +104,12 @@ fn a_small_limit_is_a_warning() {
     let outcome = Launch::bare(&["check", "--bind", "127.0.0.1:0"]).descriptors(256).run();
     outcome.expect_code(0);
     assert!(outcome.stderr.contains("warning[E0406]"), "{outcome:?}");
-    let doctor = json(&["doctor", "--json"]);
-    assert!(doctor["checks"].as_array().unwrap().len() > 8, "{doctor}");
+    // The doctor has a row for it, which is enough.
+    for arguments in [&["doctor"][..], &["doctor", "--json"]] {
+        let doctor = Launch::bare(arguments).descriptors(256).run();
+        assert!(doctor.stdout.contains("256 for 65536 connections per shard"), "{doctor:?}");
+        assert_eq!(doctor.stderr, "");
+    }
 }
 
 #[test]
@@ -118,12 +122,41 @@ fn everything_wrong_is_shown_in_one_run() {
 }
 
 #[test]
+fn faults_are_objects_where_json_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(folder.path(), "[limits]\nkeepalive = \"1s\"\n");
+    for command in ["check", "plan"] {
+        let outcome = run(&[command, "--json", "--config", &file, "--shards", "x"]);
+        outcome.expect_code(78);
+        assert_eq!(outcome.stderr, "");
+        let object: Value = serde_json::from_str(&outcome.stdout).unwrap();
+        let faults = object["faults"].as_array().unwrap();
+        assert_eq!(faults.len(), 2, "{object}");
+        assert_eq!(faults[0]["code"], "E0103");
+        let place = serde_json::json!({ "file": file, "line": 2, "column": 1 });
+        assert_eq!(faults[0]["place"], place);
+        assert_eq!(faults[1]["place"], serde_json::json!({ "flag": "--shards" }));
+        run(&[command, "--json", "--shards", "x"]).expect_code(2);
+    }
+    let outcome = run(&["doctor", "--json", "--config", &file]);
+    outcome.expect_code(1);
+    assert_eq!(outcome.stderr, "");
+    let object: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(object["faults"][0]["code"], "E0103");
+    assert_eq!(object["checks"][0]["state"], "bad");
+    assert_eq!(json(&["check", "--json", "--bind", "127.0.0.1:0"])["faults"], Value::Array(vec![]));
+}
+
+#[test]
 fn init_writes_what_check_accepts_and_never_overwrites() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("corewise.toml");
     let file = path.display().to_string();
     expect(&["init", &file], 0, &["wrote"]);
     let first = fs::read_to_string(&path).unwrap();
+    for line in run(&["cores"]).stdout.lines() {
+        assert!(first.contains(format!("\n# {line}").trim_end()), "{line:?} heads the file");
+    }
     let parts = ["nothing is wrong", file.as_str()];
     let outcome = expect(&["check", "--config", &file, "--bind", "127.0.0.1:0"], 0, &parts);
     // Small limits of the machine that tests it are not about the file.
@@ -196,6 +229,12 @@ fn a_plan_and_the_cores_are_one_object_each() {
     let outcome = expect(&["plan", "--config", &file], 0, &["shard/0", "ml/0", "[pool.ml]"]);
     assert!(outcome.stderr.contains("only checks and plans pools"), "{outcome:?}");
     expect(&["cores"], 0, &["usable"]);
+}
+
+#[test]
+fn workers_without_a_pool_are_told_of_shards() {
+    let parts = ["error[E0108]", "--shards", "[pool.app]"];
+    expect(&["run", "-w", "4"], 2, &parts);
 }
 
 #[test]

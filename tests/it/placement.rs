@@ -1,7 +1,13 @@
-//! Placement: what the start says is what the kernel says, for every thread of every process.
+//! Placement: what `plan` says is what the kernel says, for every thread of every process and
+//! every listener.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
+use serde_json::Value;
+
+use crate::harness::group::Group;
+use crate::harness::listeners::{Listener, listeners_at};
 use crate::harness::process::{self as proc, Process};
 use crate::harness::{Launch, Server, wait_until};
 
@@ -11,24 +17,69 @@ fn allowed() -> Vec<usize> {
     list(&proc::task_status(own, own, "Cpus_allowed_list").unwrap())
 }
 
-/// With the start screen of people, which names the CPUs.
-fn demo() -> Launch {
-    Launch::demo().set("log.format", "pretty")
-}
-
 /// `0-3,8`.
 fn list(text: &str) -> Vec<usize> {
     let ranges = text.split(',').map(|part| part.split_once('-').unwrap_or((part, part)));
     ranges.flat_map(|(first, last)| first.parse().unwrap()..=last.parse().unwrap()).collect()
 }
 
-/// The CPUs behind `shards` on the start screen.
-fn announced(server: &Server) -> Vec<usize> {
-    let screen = server.stderr();
-    let line = screen.lines().find(|line| line.trim_start().starts_with("shards")).unwrap();
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let at = words.iter().position(|word| word.starts_with("CPU")).unwrap();
-    list(words[at + 1])
+/// The demo with a file, which has two addresses beside what it is given, and the start screen of
+/// people, which names the CPUs.
+fn demo(folder: &Path, text: &str) -> Launch {
+    let path = folder.join("corewise.toml");
+    let server = "[server]\nlisten = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\nbacklog = 77\n";
+    std::fs::write(&path, format!("{server}[log]\nformat = \"pretty\"\n{text}")).unwrap();
+    Launch::bare(&["demo", "--config", path.to_str().unwrap()])
+}
+
+/// What a placement says about CPUs.
+struct Plan {
+    /// The CPU of each shard; none that floats has one.
+    shards: Vec<Option<usize>>,
+    usable: Vec<usize>,
+    reserved: Vec<usize>,
+    floating: Option<String>,
+    budget: u64,
+}
+
+impl Plan {
+    fn of(launch: &Launch) -> Plan {
+        let answer = launch.ask("plan");
+        let placement = &answer["placement"];
+        let number = |value: &Value| value.as_u64().map(|number| number as usize);
+        let cpus = |key: &str| {
+            placement[key].as_array().unwrap().iter().filter_map(number).collect::<Vec<_>>()
+        };
+        let shards = placement["shards"].as_array().unwrap();
+        Plan {
+            shards: shards.iter().map(|shard| number(&shard["cpu"])).collect(),
+            usable: cpus("usable"),
+            reserved: cpus("reserved"),
+            floating: placement["floating"].as_str().map(str::to_owned),
+            budget: placement["budget"].as_u64().unwrap(),
+        }
+    }
+
+    /// The CPUs on which the threads of a shard may run.
+    fn cpus_of(&self, shard: usize) -> Vec<usize> {
+        match self.shards[shard] {
+            Some(cpu) => vec![cpu],
+            None => {
+                self.usable.iter().copied().filter(|cpu| !self.reserved.contains(cpu)).collect()
+            }
+        }
+    }
+
+    fn cpus_of_supervisor(&self) -> &[usize] {
+        if self.reserved.is_empty() { &self.usable } else { &self.reserved }
+    }
+
+    /// Where the shards are, which all are somewhere.
+    #[track_caller]
+    fn pinned(&self) -> Vec<usize> {
+        assert_eq!(self.floating, None);
+        self.shards.iter().map(|cpu| cpu.expect("the shard is pinned")).collect()
+    }
 }
 
 /// Has the shards start the threads that they start late: one for blocking calls, and those of
@@ -59,73 +110,164 @@ fn expect_tasks(pid: u32, who: &str, cpus: &[usize]) {
     }
 }
 
-/// Returns the CPUs of the shards, in the order of their index.
+/// Every address has a listener for each shard, all of them held by the supervisor, with the
+/// backlog of the file.
 #[track_caller]
-fn expect_as_announced(server: &Server, usable: &[usize]) -> Vec<usize> {
+fn expect_listeners(server: &Server, shards: &[Process]) {
+    let limit = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+    let backlog = limit.trim().parse::<u32>().unwrap().min(77);
+    let ports: Vec<u16> = server
+        .ready_line
+        .split("http://")
+        .skip(1)
+        .map(|url| url.trim().rsplit(':').next().unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(ports.len(), 2, "{}", server.ready_line);
+    for port in ports {
+        let listeners = listeners_at(port);
+        let inodes: BTreeSet<u32> = listeners.iter().map(|listener| listener.inode).collect();
+        assert_eq!((listeners.len(), inodes.len()), (shards.len(), shards.len()), "port {port}");
+        let is_as_written = |listener: &Listener| listener.backlog == backlog;
+        assert!(listeners.iter().all(is_as_written), "{listeners:?}");
+        assert_eq!(proc::listeners_held(server.pid(), port), shards.len(), "port {port}");
+        for shard in shards {
+            assert_eq!(proc::listeners_held(shard.pid, port), 1, "{} at {port}", shard.comm);
+        }
+    }
+}
+
+#[track_caller]
+fn expect_as_planned(server: &Server, plan: &Plan) {
+    wait_until("every shard is there", || server.shards().len() == plan.shards.len());
     busy(server);
-    let announced = announced(server);
-    wait_until("every shard is there", || server.shards().len() == announced.len());
-    for (shard, cpu) in server.shards().iter().zip(&announced) {
-        expect_tasks(shard.pid, &shard.comm, &[*cpu]);
+    let shards = server.shards();
+    assert_eq!(server.tree().len(), 1 + shards.len(), "nobody else is there");
+    for (index, shard) in shards.iter().enumerate() {
+        expect_tasks(shard.pid, &shard.comm, &plan.cpus_of(index));
         assert!(proc::tasks(shard.pid).len() > 1, "the executor has a second thread");
     }
-    assert!(announced.iter().all(|cpu| usable.contains(cpu)));
-    let distinct: BTreeSet<_> = announced.iter().collect();
-    assert_eq!(distinct.len(), announced.len(), "no CPU has two shards");
-    // The supervisor is on the reserve, or else anywhere.
-    let pid = server.pid();
-    let mask = list(&proc::task_status(pid, pid, "Cpus_allowed_list").unwrap());
-    expect_tasks(pid, "supervisor", &mask);
-    assert!(mask == usable || mask.iter().all(|cpu| !announced.contains(cpu)), "{mask:?}");
-    announced
+    expect_tasks(server.pid(), "supervisor", plan.cpus_of_supervisor());
+    expect_listeners(server, &shards);
+    let pinned: Vec<usize> = plan.shards.iter().copied().flatten().collect();
+    let distinct: BTreeSet<_> = pinned.iter().collect();
+    assert_eq!(distinct.len(), pinned.len(), "no CPU has two shards");
+}
+
+/// Plans, starts, and compares; the file is gone by then.
+#[track_caller]
+fn check(text: &str, change: impl FnOnce(Launch) -> Launch) -> (Server, Plan) {
+    let folder = tempfile::tempdir().unwrap();
+    let launch = change(demo(folder.path(), text));
+    let plan = Plan::of(&launch);
+    let server = launch.start();
+    expect_as_planned(&server, &plan);
+    (server, plan)
+}
+
+fn as_it_is(launch: Launch) -> Launch {
+    launch
 }
 
 #[test]
 fn one_shard_on_each_core() {
-    let server = demo().start();
-    expect_as_announced(&server, &allowed());
+    let (server, plan) = check("", as_it_is);
+    assert_eq!(plan.usable, allowed());
+    let cpus = plan.pinned();
+    let screen = server.stderr();
+    let shown = format!(" {} on CPU", cpus.len());
+    assert!(screen.contains(&shown), "{shown:?} is not in {screen}");
     server.stop();
 }
 
 #[test]
 fn one_shard() {
-    let server = demo().shards(1).start();
-    assert_eq!(expect_as_announced(&server, &allowed()).len(), 1);
+    let (server, plan) = check("", |launch| launch.shards(1));
+    assert_eq!(plan.pinned().len(), 1);
     server.stop();
 }
 
 #[test]
-fn a_shard_on_a_cpu_by_number() {
+fn shards_on_cpus_by_number() {
+    let all = allowed();
+    let last = all.len() - 1;
+    for cpus in [&all[last..], &all] {
+        let list: Vec<String> = cpus.iter().map(|cpu| format!("{cpu}-{cpu}")).collect();
+        let text = format!("[cores]\nshards = \"{}\"\n", list.join(","));
+        let (server, plan) = check(&text, as_it_is);
+        assert_eq!(plan.pinned(), cpus);
+        server.stop();
+    }
+}
+
+#[test]
+fn only_the_cpus_that_may_be_used() {
     let last = *allowed().last().unwrap();
-    let server = demo().set("cores.shards", &format!("{last}-{last}")).start();
-    assert_eq!(expect_as_announced(&server, &allowed()), [last]);
+    let (server, plan) = check(&format!("[cores]\nuse = \"{last}\"\n"), as_it_is);
+    assert_eq!((plan.pinned(), plan.usable), (vec![last], vec![last]));
+    server.stop();
+}
+
+#[test]
+fn nobody_is_pinned() {
+    let (server, plan) = check("[cores]\npin = false\n", as_it_is);
+    assert_eq!(plan.floating.as_deref(), Some("pin = false"));
+    assert!(plan.shards.iter().all(Option::is_none));
+    let screen = server.stderr();
+    assert!(screen.contains(&format!(" {}, not pinned", plan.shards.len())), "{screen}");
+    server.stop();
+}
+
+/// A limit of CPU time, half a CPU short of what there is: fewer shards, and none is pinned.
+///
+/// This needs a control group, which only root can make, and hardly ever in a container. Where
+/// there is none, nothing is tried here: the unit tests of the placement show what a quota leads
+/// to, `nobody_is_pinned` that floating processes float.
+#[test]
+fn a_quota_lets_everybody_float() {
+    let allowed = allowed();
+    let Some(group) = Group::of_cpu_time(1000 * allowed.len() as u64 - 500) else {
+        return eprintln!("not tried: no control group can be made here");
+    };
+    let (server, plan) = check("", |launch| launch.in_group(&group));
+    assert!(plan.floating.as_ref().unwrap().contains("time is allowed"), "{:?}", plan.floating);
+    assert_eq!(plan.usable, allowed);
+    let whole = allowed.len().saturating_sub(1).max(1);
+    assert_eq!((plan.shards.len(), plan.budget), (whole, whole as u64));
+    server.stop();
+    // The quota does not count if somebody says so, and then all are pinned.
+    let (server, plan) = check("[cores]\nquota = \"ignore\"\n", |launch| launch.in_group(&group));
+    assert!(plan.pinned().len() >= whole);
     server.stop();
 }
 
 #[test]
 fn a_reduced_mask_is_obeyed() {
     let last = *allowed().last().unwrap();
-    let server = demo().on_cpus(&[last]).start();
-    assert_eq!(expect_as_announced(&server, &[last]), [last]);
-    let first = allowed()[0];
-    if first != last {
-        let wished = format!("{first}-{first}");
-        let refused = demo().on_cpus(&[last]).set("cores.shards", &wished).run();
-        refused.expect_code(78);
-        let reason = format!("CPU {first} cannot be used: outside of the affinity mask");
-        assert!(refused.stderr.contains(&reason), "{}", refused.stderr);
-    }
+    let (server, plan) = check("", |launch| launch.on_cpus(&[last]));
+    assert_eq!((plan.pinned(), plan.usable), (vec![last], vec![last]));
     server.stop();
 }
 
 #[test]
+fn a_cpu_outside_of_the_mask_is_refused() {
+    let (first, last) = (allowed()[0], *allowed().last().unwrap());
+    // With a single CPU any other one is outside.
+    let outside = if first == last { first + 1 } else { first };
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!("[cores]\nshards = \"{outside}-{outside}\"\n");
+    let refused = demo(folder.path(), &text).on_cpus(&[last]).run();
+    refused.expect_code(78);
+    let reason = format!("CPU {outside} cannot be used: ");
+    assert!(refused.stderr.contains(&reason), "{}", refused.stderr);
+}
+
+#[test]
 fn a_replaced_shard_is_where_the_first_one_was() {
-    let server = demo().shards(1).start();
-    let cpus = expect_as_announced(&server, &allowed());
+    let (server, plan) = check("", |launch| launch.shards(1));
     let before = server.shards();
     crate::harness::send_signal(before[0].pid, rustix::process::Signal::KILL);
     let replaced = |shards: &[Process]| shards.first().is_some_and(|shard| *shard != before[0]);
     wait_until("the shard is replaced", || replaced(&server.shards()));
-    assert_eq!(expect_as_announced(&server, &allowed()), cpus);
+    expect_as_planned(&server, &plan);
     server.stop();
 }

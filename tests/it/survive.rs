@@ -368,6 +368,39 @@ fn descriptor_limit_of_128_with_300_clients() {
     server.stop();
 }
 
+#[test]
+fn a_limit_of_ten_connections_with_fifty_clients_that_come_and_go() {
+    let _alone = heavy();
+    let server = Launch::demo().shards(1).set("limits.connections", "10").start();
+    let request = b"GET /user/x HTTP/1.1\r\nHost: it\r\n\r\n";
+    for round in 0..3 {
+        let mut swarm = Swarm::connect(server.address, 60, request);
+        swarm.receive_for(Duration::from_millis(300));
+        let served = swarm.bees.iter().filter(|bee| bee.received_bytes > 0).count();
+        assert_eq!(served, 10, "of 60 with room for 10");
+        let cpu = server.cpu_time();
+        pause(Duration::from_secs(1));
+        let spent = server.cpu_time() - cpu;
+        assert!(
+            spent < Duration::from_millis(300),
+            "round {round}: {spent:?} of CPU in a second: it spins"
+        );
+        // Whoever was served makes room for another.
+        let deadline = Instant::now() + 2 * PATIENCE;
+        while !swarm.bees.is_empty() {
+            assert!(Instant::now() < deadline, "round {round}: {} hang", swarm.bees.len());
+            swarm.bees.retain(|bee| bee.received_bytes == 0);
+            swarm.receive_for(Duration::from_millis(5));
+        }
+        // And clients of a single request, all at once, through the same ten places.
+        let close = b"GET /user/x HTTP/1.1\r\nHost: it\r\nConnection: close\r\n\r\n";
+        let mut swarm = Swarm::connect(server.address, 200, close);
+        swarm.receive_until("all have their answer", |bee| bee.ended);
+        assert!(swarm.bees.iter().all(|bee| bee.received.ends_with(b"\r\n\r\nx")));
+    }
+    server.stop();
+}
+
 // ---- signals to a shard ----
 
 #[test]

@@ -181,8 +181,12 @@ pub static OPTIONS: [OptionDef; 46] = [
         kind: Kind::Cpus,
         default: "auto",
         short: "how many shards, or the CPUs they run on",
-        long: "\"auto\" gives every core that is not reserved and not needed by a pool; a number \
-               takes so many of them; a list like \"1-4\" names the CPUs.",
+        long: "\"auto\" goes by the rules, and `corewise plan` shows what comes of them. Without \
+               pools each core gets a shard that is not reserved and not slower than the others; \
+               pools with a fixed number of workers get that many CPUs first, and beside one \
+               whose workers are \"auto\" shards get a quarter of the cores (half with policy = \
+               \"latency\"). A quota of CPU time makes them fewer. A number takes so many CPUs; a \
+               list like \"1-4\" names them.",
         cost: "one process of about 10 MiB each",
         change: Change::Restart,
         ..PLAIN

@@ -1,8 +1,6 @@
 //! Placements on the machines of `tests/machines`, and on any machine.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use proptest::sample::subsequence;
@@ -11,45 +9,8 @@ use super::*;
 use crate::config::cpus::parse_list;
 use crate::config::drawing;
 use crate::config::machine::{Cpu, Cpuset, Quota};
+use crate::config::tests::fixtures::{expect_golden, machine, machines, names};
 use crate::sys::topology::CAPACITY_MAX;
-
-fn machines() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/machines")
-}
-
-/// Writes the files that `NAME.files` lists, and reads the machine from them.
-///
-/// A line is `path = content`; lines of the same path follow each other in the file. A part of
-/// the path like `cpu[0-3]` stands for each of these CPUs, and the content `*` for that list.
-fn machine(name: &str) -> Machine {
-    let root = tempfile::tempdir().unwrap();
-    let text = fs::read_to_string(machines().join(format!("{name}.files"))).unwrap();
-    let mut files: BTreeMap<String, String> = BTreeMap::new();
-    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        let (path, content) = line.split_once(" = ").unwrap();
-        for (path, content) in expand(path, content) {
-            let file = files.entry(path).or_default();
-            file.push_str(&content);
-            file.push('\n');
-        }
-    }
-    for (path, content) in files {
-        let path = root.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-    Machine::read_below(root.path())
-}
-
-fn expand(path: &str, content: &str) -> Vec<(String, String)> {
-    let Some((before, rest)) = path.split_once('[') else {
-        return vec![(path.to_owned(), content.to_owned())];
-    };
-    let (list, after) = rest.split_once(']').unwrap();
-    let content = if content == "*" { list } else { content };
-    let cpus = parse_list(list).unwrap();
-    cpus.iter().map(|cpu| (format!("{before}{cpu}{after}"), content.to_owned())).collect()
-}
 
 fn pool(name: &str, workers: Workers) -> PoolWish {
     PoolWish { name: name.into(), workers, ..PoolWish::default() }
@@ -79,16 +40,7 @@ fn plans() -> Vec<(&'static str, Wishes)> {
 
 #[test]
 fn drawings() {
-    let update = std::env::var_os("COREWISE_UPDATE_DRAWINGS").is_some();
-    let mut names: Vec<String> = fs::read_dir(machines())
-        .unwrap()
-        .filter_map(|entry| {
-            Some(entry.unwrap().file_name().to_str()?.strip_suffix(".files")?.into())
-        })
-        .collect();
-    names.sort();
-    assert!(names.len() >= 15, "{names:?}");
-    for name in names {
+    for name in names() {
         let machine = machine(&name);
         let mut text = format!("== cores\n{}", drawing::machine(&machine));
         for (title, wishes) in plans() {
@@ -101,13 +53,7 @@ fn drawings() {
             assert!(line.len() <= 80, "{name}: {line}");
             assert_eq!(line, line.trim_end(), "{name}");
         }
-        let path = machines().join(format!("{name}.drawing"));
-        if update {
-            fs::write(path, text).unwrap();
-        } else {
-            let golden = fs::read_to_string(path).unwrap_or_default();
-            assert_eq!(text, golden, "{name}; COREWISE_UPDATE_DRAWINGS=1 writes it again");
-        }
+        expect_golden(&machines().join(format!("{name}.drawing")), &text);
     }
 }
 
@@ -465,6 +411,38 @@ fn pools_on_named_cpus() {
     check_place("vm-2-threads", &beside, "S0@1 ml0@0");
     let everything = PoolWish { cores: Some(list("0-1")), ..named };
     check_place("vm-2", &pools([everything]), "S0@0 ml0@1 ml1@0b");
+}
+
+#[test]
+fn shards_go_to_every_cpu_that_a_sharing_pool_leaves_or_shares() {
+    let shape = Shape {
+        nodes: 2,
+        caches: 3,
+        cores: 3,
+        threads: 2,
+        slow: Vec::new(),
+        offline: Vec::new(),
+        mask: (0..36).collect(),
+        cpuset: None,
+        exclusive: false,
+        quota: None,
+    };
+    let cores = Some(vec![0, 8, 10, 19, 30, 32, 33]);
+    let pool = PoolWish { cores, max_workers: 15, share: Share::On, ..ml(Workers::Auto) };
+    let wishes = |count: usize| Wishes {
+        use_cpus: CpuSelect::parse("!3").unwrap(),
+        shards: CpuWish::Count(count),
+        pin: Pin::Always,
+        ..pools([pool.clone()])
+    };
+    let machine = made_up(&shape);
+    // 21 CPUs on cores that the pool does not name, 7 beside the ones it names, and those 7.
+    for count in [21, 28, 33, 35] {
+        let placement = place(&machine, &wishes(count)).unwrap();
+        check_sane(&machine, &wishes(count), &placement);
+        assert_eq!(placement.shards.len(), count);
+    }
+    assert_eq!(place(&machine, &wishes(36)).unwrap_err()[0].code, "E0201");
 }
 
 #[track_caller]

@@ -4,9 +4,10 @@
 //! names, the environment and flags as lines `NAME=VALUE`, and last what is said. With
 //! `COREWISE_GOLDEN=update` the last part is written anew.
 
+use std::fs;
 use std::path::Path;
-use std::{env, fs};
 
+use super::fixtures::updates_golden;
 use super::machine;
 use crate::config::options;
 use crate::config::{Config, Notice, Settings, Sources};
@@ -69,7 +70,7 @@ fn wrong_settings_are_explained() {
     let text = fs::read_to_string(&path).unwrap();
     let cases = cases(&text);
     assert!(cases.len() >= 40);
-    if env::var("COREWISE_GOLDEN").is_ok_and(|wish| wish == "update") {
+    if updates_golden() {
         let mut updated = text[..text.find("\n=== ").unwrap()].to_owned();
         for case in &cases {
             updated += &format!("\n=== {}\n", case.title);

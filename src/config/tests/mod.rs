@@ -1,6 +1,7 @@
 //! Settings from all sources, and every kind of fault.
 
 mod bounds;
+pub(crate) mod fixtures;
 mod golden;
 mod sources;
 

@@ -1,13 +1,16 @@
 //! Where values come from: which source wins, what each of them may hold, and files that are none.
 
 use std::fs;
+use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::symlink;
 
 use proptest::prelude::*;
 
 use super::{machine, written};
+use crate::config::file;
 use crate::config::options::{self, Id, POOL_OPTIONS};
-use crate::config::{Faults, Notice, Origin, PoolSettings, Settings, Sources, Weight};
+use crate::config::{Faults, Notice, Origin, PoolSettings, Purpose, Settings, Sources, Weight};
 use crate::limits::{CONFIG_BYTES_MAX, POOLS_MAX};
 
 #[track_caller]
@@ -224,6 +227,80 @@ fn files_that_are_none_are_refused() {
     assert!(faults.to_string().contains("cannot read the file: is a directory"), "{faults}");
 }
 
+/// Nobody wants the defaults who put a file there.
+#[test]
+fn a_link_to_nowhere_is_a_file_that_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("corewise.toml");
+    assert!(!file::is_there(&path));
+    symlink("nowhere", &path).unwrap();
+    assert!(file::is_there(&path));
+    fs::remove_file(&path).unwrap();
+    symlink("corewise.toml", &path).unwrap();
+    assert!(file::is_there(&path));
+}
+
+#[test]
+fn only_a_file_that_is_named_may_be_something_else() {
+    let written = written("");
+    let folder = written.sources.file.as_ref().unwrap().with_file_name("corewise.d");
+    fs::create_dir(&folder).unwrap();
+    symlink("/dev/zero", folder.join("a.toml")).unwrap();
+    let faults = written.sources.resolve(&machine()).unwrap_err();
+    assert!(faults.to_string().contains("it is not a regular file"), "{faults}");
+}
+
+#[test]
+fn hidden_files_are_no_drop_ins() {
+    let written = written("");
+    let folder = written.sources.file.as_ref().unwrap().with_file_name("corewise.d");
+    fs::create_dir(&folder).unwrap();
+    symlink("nowhere", folder.join(".#a.toml")).unwrap();
+    assert_eq!(gather(&written.sources).files().len(), 1);
+}
+
+#[test]
+fn a_pipe_is_read_once() {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(b"[limits]\nheaders = 9\n").unwrap();
+    drop(writer);
+    let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+    let sources = Sources { file: Some(path.into()), ..Sources::default() };
+    let (settings, config) = sources.resolve_for(Purpose::Answer, &machine()).unwrap();
+    assert_eq!(config.http.headers, 9);
+    assert_eq!(settings.get(Id::LimitsHeaders).value.to_string(), "9");
+}
+
+#[track_caller]
+fn check_misspelt(name: &str, meant: &str) {
+    let mut written = written("[pool.app]\nworkers = 1\n");
+    written.sources.environment.push(variable(name, "1"));
+    let settings = gather(&written.sources);
+    let help: Vec<&str> = settings.notices().iter().map(|n| n.fault.help.as_str()).collect();
+    assert_eq!(help, [format!("{meant} is, if it is what was meant")], "{name}");
+}
+
+#[test]
+fn a_variable_with_one_mark_too_few_is_told() {
+    check_misspelt("COREWISE_SERVER_LISTEN", "COREWISE_SERVER__LISTEN");
+    check_misspelt("COREWISE_LIMITS_KEEP_ALIVE", "COREWISE_LIMITS__KEEP_ALIVE");
+    check_misspelt("COREWISE_POOL_APP_WORKERS", "COREWISE_POOL__APP__WORKERS");
+    check_misspelt("COREWISE_LOGLEVEL", "COREWISE_LOG_LEVEL");
+}
+
+#[test]
+fn a_port_is_digits() {
+    for (name, text) in [
+        ("PORT", "+80"),
+        ("COREWISE_SERVER__LISTEN", "127.0.0.1:+80"),
+        ("COREWISE_SERVER__LISTEN", "localhost:+80"),
+    ] {
+        let environment = vec![variable(name, text)];
+        let (_, faults) = Settings::gather(&Sources { environment, ..Sources::default() });
+        assert!(faults.to_string().contains("`+80` is not a port (0 to 65535)"), "{faults}");
+    }
+}
+
 #[test]
 fn a_mark_at_the_beginning_is_no_part_of_the_file() {
     let written = written("\u{feff}[limits]\nheaders = 9\n");
@@ -280,7 +357,7 @@ fn pools_can_be_planned_and_not_started() {
     let [notice] = config.notices.as_slice() else { panic!("{:?}", config.notices) };
     assert_eq!(notice.weight, Weight::Warning);
     assert!(notice.sentence().ends_with("corewise.toml:3)"), "{}", notice.sentence());
-    let faults = written.sources.resolve_to_start(&machine()).unwrap_err();
+    let faults = written.sources.resolve_for(Purpose::Start, &machine()).unwrap_err();
     assert_eq!(faults.0[0].code, "E0106");
     assert!(faults.to_string().contains("corewise.toml:3:7"), "{faults}");
 }
@@ -295,6 +372,19 @@ fn what_no_terminal_should_see_is_not_shown() {
     for shown in [faults.to_string(), more.to_string()] {
         assert!(!shown.contains(['\u{1b}', '\u{7}']), "{shown:?}");
     }
+}
+
+#[test]
+fn who_cannot_spin_is_told() {
+    let sentences = |rest: &str| -> Vec<String> {
+        let written = written(&format!("[cores]\nidle = \"spin\"\n{rest}"));
+        let config = written.sources.resolve(&machine()).unwrap();
+        config.notices.iter().map(Notice::sentence).collect()
+    };
+    assert!(sentences("").is_empty());
+    let [sentence] = &sentences("pin = false")[..] else { panic!("nothing is said") };
+    assert!(sentence.starts_with("cores.idle: shards that do not have"), "{sentence}");
+    assert!(sentence.ends_with("corewise.toml:2)"), "{sentence}");
 }
 
 proptest! {

@@ -2,7 +2,8 @@
 
 use memchr::memchr;
 
-use super::judge::{Bounds, Scan, SmallScan, is_token, is_value_byte};
+use super::grammar::{is_token, is_value_byte};
+use super::judge::{Bounds, Scan, SmallScan};
 use crate::http::body::BodyLength;
 use crate::http::error::Error;
 use crate::limits::{

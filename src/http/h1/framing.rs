@@ -1,6 +1,7 @@
 //! What the fields of a complete head mean together: the host, the length of the body, whether the
 //! connection stays open, and what the client expects.
 
+use super::grammar::{is_token, trim_ows};
 use crate::http::body::BodyLength;
 use crate::http::error::Error;
 use crate::http::head::{Verdict, Version};
@@ -215,7 +216,7 @@ impl Coding {
         if name.eq_ignore_ascii_case(b"chunked") {
             return if end == member.len() { Self::Chunked } else { Self::Invalid };
         }
-        if name.eq_ignore_ascii_case(b"identity") || !super::judge::is_token(name) {
+        if name.eq_ignore_ascii_case(b"identity") || !is_token(name) {
             return Self::Invalid;
         }
         Self::Unfinished
@@ -270,15 +271,4 @@ impl Expectation {
 /// The members of a comma-separated list that are not empty, without the white space around them.
 fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(trim_ows).filter(|member| !member.is_empty())
-}
-
-/// RFC 9110 5.6.3: optional white space is SP and HTAB, nothing else.
-pub(super) fn trim_ows(mut bytes: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = bytes {
-        bytes = rest;
-    }
-    while let [rest @ .., b' ' | b'\t'] = bytes {
-        bytes = rest;
-    }
-    bytes
 }

@@ -7,7 +7,7 @@
 
 use memchr::memchr;
 
-use super::framing::trim_ows;
+use super::grammar::{is_token, is_value_byte, trim_ows};
 use crate::http::error::Error;
 use crate::http::head::{Field, Version};
 use crate::http::target::Target;
@@ -154,7 +154,7 @@ impl Scan {
 fn judge_first(input: &[u8], bounds: Bounds) -> Result<(), Error> {
     match input.first() {
         Some(b'\n') => return Err(Error::BareLineFeed),
-        Some(&byte) if !TOKEN[byte as usize] => return Err(Error::MethodInvalid),
+        Some(byte) if !is_token(std::slice::from_ref(byte)) => return Err(Error::MethodInvalid),
         _ => {}
     }
     // Where not even a method fits into a line, the limit of the line is passed first.
@@ -264,25 +264,3 @@ pub(super) fn parse_field(line: &[u8]) -> Result<Field, Error> {
         value_end: (value_start + value.len()) as u32,
     })
 }
-
-/// RFC 9110 5.6.2: one or more token characters.
-pub(super) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|&byte| TOKEN[byte as usize])
-}
-
-/// HTAB, visible ASCII, space, and obs-text.
-pub(super) fn is_value_byte(byte: u8) -> bool {
-    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
-}
-
-static TOKEN: [bool; 256] = {
-    let mut token = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        token[byte] = matches!(byte as u8,
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'#' | b'$' | b'%' | b'&' | b'\''
-            | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~');
-        byte += 1;
-    }
-    token
-};

@@ -4,6 +4,7 @@ mod chunked;
 mod connection;
 mod encode;
 mod framing;
+mod grammar;
 mod judge;
 mod parse;
 mod state;

@@ -7,11 +7,14 @@
 //! ends; their shards see the death of the supervisor and leave by themselves.
 
 pub(crate) mod client;
+pub(crate) mod group;
+pub(crate) mod listeners;
 pub(crate) mod process;
 pub(crate) mod response;
 pub(crate) mod swarm;
 pub(crate) mod traffic;
 
+use std::ffi::CString;
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -22,10 +25,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use client::{Client, PATIENCE};
+use group::Group;
 use process::Process;
 
 /// How a server is to be started.
@@ -37,6 +42,7 @@ pub(crate) struct Launch {
     io_uring_forbidden: bool,
     stdin_closed: bool,
     cpus: Vec<usize>,
+    group: Option<CString>,
 }
 
 impl Launch {
@@ -94,6 +100,22 @@ impl Launch {
         self
     }
 
+    /// The control group that the server starts in.
+    pub(crate) fn in_group(mut self, group: &Group) -> Launch {
+        self.group = Some(group.entrance());
+        self
+    }
+
+    /// Another command with the same flags, variables and surroundings, for its JSON.
+    pub(crate) fn ask(&self, command: &str) -> serde_json::Value {
+        let mut launch = self.clone();
+        launch.arguments[0] = command.into();
+        launch.arguments.push("--json".into());
+        let outcome = launch.run();
+        outcome.expect_code(0);
+        serde_json::from_str(&outcome.stdout).expect("the answer is JSON")
+    }
+
     /// Starts it and waits for its ready line.
     pub(crate) fn start(self) -> Server {
         let mut running = self.spawn();
@@ -146,6 +168,10 @@ impl Launch {
             let mut set = CpuSet::new();
             self.cpus.iter().for_each(|&cpu| set.set(cpu));
             sched_setaffinity(None, &set)?;
+        }
+        if let Some(group) = &self.group {
+            let procs = rustix::fs::open(group, OFlags::WRONLY, Mode::empty())?;
+            rustix::io::write(procs, b"0")?;
         }
         if self.io_uring_forbidden {
             forbid_io_uring()?;
