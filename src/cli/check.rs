@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use serde_json::json;
 
-use super::output::{Paint, Tone, complain, write, write_json};
+use super::output::{Paint, Tone, WIDTH, complain, wrap, write, write_json};
 use super::{Ask, Probe, read_machine, refuse, resolve_for, values};
 use crate::config::grants::{ADDRESS_TAKEN, Finding, Grants};
 use crate::config::route::nothing_to_serve;
@@ -83,7 +83,9 @@ fn conclusion(settings: &Settings, config: &Config) -> String {
         files => files.join(", "),
     };
     let shards = counted(config.placement.shards.len(), "shard");
-    format!("\nnothing is wrong: {files}; {shards}, {}\n", counted(config.routes.len(), "route"))
+    let routes = counted(config.routes.len(), "route");
+    let idle = if config.routes.is_empty() { " (`corewise run` needs one)" } else { "" };
+    format!("\nnothing is wrong: {files}; {shards}, {routes}{idle}\n")
 }
 
 /// Everything that the system would refuse or cut.
@@ -126,7 +128,8 @@ fn show(finding: &Finding, paint: Paint) -> String {
         None => ("warning", Tone::Warn),
     };
     let head = paint.paint(tone, &format!("{word}[{}]", finding.code));
-    format!("{head}: {}\n  = help: {}", finding.message, finding.fix)
+    let help = wrap(&finding.fix, WIDTH - HELP.len()).join(&format!("\n{:1$}", "", HELP.len()));
+    format!("{head}: {}\n{HELP}{help}", finding.message)
 }
 
 pub(super) fn finding_to_json(finding: &Finding) -> serde_json::Value {
@@ -138,6 +141,8 @@ pub(super) fn finding_to_json(finding: &Finding) -> serde_json::Value {
     })
 }
 
+/// What stands before a help.
+const HELP: &str = "  = help: ";
 /// The short name of a running supervisor.
 const OWN_NAME: &str = "corewise";
 
@@ -170,5 +175,9 @@ mod tests {
 error[E0401]: cannot listen on 127.0.0.1:80: the port is taken by pid 7 (nginx)
   = help: stop that process, or listen elsewhere with --bind";
         assert_eq!(shown, expected);
+        let forbidden = io::ErrorKind::PermissionDenied.into();
+        let shown = show(&judge("0.0.0.0:80".parse().unwrap(), &forbidden, None), Paint::Off);
+        assert!(shown.lines().count() > 3, "{shown}");
+        assert!(shown.lines().all(|line| line.len() <= WIDTH), "{shown}");
     }
 }

@@ -79,8 +79,8 @@ mod tests {
         let expected = "\
 E0103: unknown key
 
-  A key that its table does not have, or a COREWISE_ variable that names no
-  setting.
+  A key that its table does not have, one outside of any table, or a COREWISE_
+  variable that names no setting.
 
 Example
     [limits]

@@ -93,8 +93,7 @@ mod tests {
                 "label": "first claimed by shards",
             },
             "notes": [
-                "a CPU-bound worker on a shard's core adds its whole time slice to that shard's \
-                 latency",
+                "a busy worker there adds its whole time slice to the shard's latency",
             ],
             "help": "set `share = true` in the pool if this is meant (small machines)",
         });

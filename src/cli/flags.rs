@@ -52,17 +52,18 @@ fn apart() -> [Arg; 2] {
     };
     [
         part(HOST, "ADDR", "the address of --bind without its port [default: 127.0.0.1]"),
-        part(PORT, "N", "the port of --bind alone [default: 8000]"),
+        part(PORT, "N", "the port of --bind alone [default: 8000]")
+            .value_parser(value_parser!(u16)),
     ]
 }
 
 fn address(matches: &ArgMatches) -> Option<String> {
-    let (host, port) = (matches.get_one::<String>(HOST), matches.get_one::<String>(PORT));
+    let (host, port) = (matches.get_one::<String>(HOST), matches.get_one::<u16>(PORT));
     if host.is_none() && port.is_none() {
         return None;
     }
     let host = host.map_or("127.0.0.1", String::as_str);
-    let port = port.map_or("8000", String::as_str);
+    let port = port.unwrap_or(&8000);
     let is_bare_v6 = host.contains(':') && !host.starts_with('[');
     Some(if is_bare_v6 { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
 }
@@ -102,7 +103,7 @@ fn default(def: &OptionDef) -> String {
 }
 
 fn long_help(def: &OptionDef) -> StyledStr {
-    let bounds = def.kind.example();
+    let bounds = def.kind.form();
     format!(
         "{}\n\n{}\nValue: {bounds}\nCost: {}\nFile: [{}] {}, variable: {}\n{}",
         def.short,
@@ -153,6 +154,6 @@ const CONFIG: &str = "config";
 const HOST: &str = "host";
 const PORT: &str = "port";
 pub(super) const SOURCES_HELP: &str = "\
-Settings also come from corewise.toml (or --config FILE, or COREWISE_CONFIG) and from
-variables such as COREWISE_LIMITS__KEEP_ALIVE. Flags win over variables, variables
-over the file.";
+Settings also come from corewise.toml (or --config FILE, or COREWISE_CONFIG) and
+from variables such as COREWISE_LIMITS__KEEP_ALIVE. Flags win over variables,
+variables over the file.";

@@ -1,13 +1,16 @@
 //! What people who know other servers write on the command line and what this version does not
-//! have yet: recognised, so that the answer is more than "unknown flag".
+//! have, or not yet: recognised, so that the answer is more than "unknown flag".
 
 use std::path::Path;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-/// A flag that later versions have.
+/// A flag of another server that this one does not have, or not yet.
 struct Later {
     long: &'static str,
+    short: Option<char>,
+    /// Whether later versions have it.
+    is_planned: bool,
     /// What it is about, after "it ... ".
     about: &'static str,
     /// What can be done today; empty if nothing.
@@ -17,12 +20,16 @@ struct Later {
 /// `command` with all of them, hidden.
 pub(super) fn add(command: Command) -> Command {
     command.args(LATER.iter().map(|later| {
-        Arg::new(later.long)
+        let argument = Arg::new(later.long)
             .long(later.long)
             .num_args(0..=1)
             .action(ArgAction::Append)
             .allow_hyphen_values(true)
-            .hide(true)
+            .hide(true);
+        match later.short {
+            Some(short) => argument.short(short),
+            None => argument,
+        }
     }))
 }
 
@@ -30,10 +37,9 @@ pub(super) fn add(command: Command) -> Command {
 pub(super) fn refusal(matches: &ArgMatches) -> Option<String> {
     let was_given = |later: &&Later| matches!(matches.try_contains_id(later.long), Ok(true));
     let later = LATER.iter().find(was_given)?;
-    let mut text = format!(
-        "error: `--{}` is not available in this version yet: it {}",
-        later.long, later.about
-    );
+    let state =
+        if later.is_planned { "not available in this version yet" } else { "no flag of corewise" };
+    let mut text = format!("error: `--{}` is {state}: it {}", later.long, later.about);
     if !later.today.is_empty() {
         text += &format!("\n  = help: {}", later.today);
     }
@@ -66,17 +72,48 @@ fn looks_like_folder(target: &str) -> bool {
 }
 
 const fn later(long: &'static str, about: &'static str, today: &'static str) -> Later {
-    Later { long, about, today }
+    Later { long, short: None, is_planned: true, about, today }
 }
 
-/// Those of gunicorn, uvicorn and functions-framework that no setting has as its flag.
+const fn foreign(
+    long: &'static str,
+    short: Option<char>,
+    about: &'static str,
+    today: &'static str,
+) -> Later {
+    Later { long, short, is_planned: false, about, today }
+}
+
+/// Those of gunicorn, uvicorn and functions-framework that no setting has as its flag. Of what
+/// never comes, "it" is the server.
 static LATER: &[Later] = &[
     later("uds", "listens on a Unix socket", "listen on an address with --bind"),
     later("reload", "starts again when a source file changes", ""),
     later("env-file", "reads the environment of an application from a file", ""),
     later("factory", "calls the application's name to make it", ""),
     later("function", "serves a single Python function", ""),
+    later("certfile", "encrypts connections", PROXY),
+    later("keyfile", "encrypts connections", PROXY),
+    later("ssl-certfile", "encrypts connections", PROXY),
+    later("ssl-keyfile", "encrypts connections", PROXY),
+    later("access-logfile", "names the file of the access log", ""),
+    later("log-file", "names the file of the log", "the log is standard error: redirect that"),
+    later("user", "leaves root behind", "start it as that user"),
+    later("group", "leaves root behind", "start it as a user of that group"),
+    foreign("backlog", None, "is called --server-backlog here", ""),
+    foreign("worker-connections", None, "is called --limits-connections here", ""),
+    foreign("chdir", None, "runs where it is started", "change to that folder before"),
+    foreign("worker-class", Some('k'), "has one kind of event loop", "leave the flag out"),
+    foreign(
+        "daemon",
+        Some('D'),
+        "stays in the foreground",
+        "let systemd or a container put it into the background",
+    ),
+    foreign("pid", Some('p'), "writes no such file", "its log begins with its pid"),
 ];
+
+const PROXY: &str = "let a proxy in front do that";
 
 #[cfg(test)]
 mod tests {
@@ -93,10 +130,12 @@ mod tests {
             let flag = format!("--{}", later.long);
             for arguments in [vec!["corewise", &flag], vec!["corewise", &flag, "4"]] {
                 let said = say(&arguments).unwrap();
-                assert!(said.contains(&flag) && said.contains("not available"), "{said}");
+                assert!(said.contains(&flag) && said.contains(": it "), "{said}");
             }
         }
         assert!(say(&["corewise", "--uds", "/a"]).unwrap().contains("--bind"));
+        assert!(say(&["corewise", "--uds", "/a"]).unwrap().contains("not available"));
+        assert!(say(&["corewise", "-k", "gevent"]).unwrap().contains("no flag of corewise"));
         assert_eq!(say(&["corewise"]), None);
     }
 

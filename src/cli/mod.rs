@@ -220,8 +220,7 @@ pub fn refuse_routes(errors: &[impl std::fmt::Display]) -> Exit {
 
 /// Says what is wrong with settings that were resolved.
 pub fn refuse(fault: &Fault) -> Exit {
-    complain(&fault.render(Paint::of_errors() == Paint::On));
-    Exit::Config
+    faults::print(&Faults(vec![fault.clone()]))
 }
 
 /// Resolves the settings of a server that is to run, or prints everything that is wrong with them.
@@ -370,14 +369,21 @@ const PRINT: &str = "print";
 const SHELL: &str = "shell";
 const TARGET: &str = "target";
 const LONG_HELP: &str = "\
-Settings also come from corewise.toml (or --config FILE, or COREWISE_CONFIG) and from
-variables such as COREWISE_LIMITS__KEEP_ALIVE. Flags win over variables, variables
-over the file.
+Settings also come from corewise.toml (or --config FILE, or COREWISE_CONFIG) and
+from variables such as COREWISE_LIMITS__KEEP_ALIVE. Flags win over variables,
+variables over the file.
 
-Exit codes: 0 stopped as asked, 1 check or doctor found something, 2 the command line
-cannot be understood, 69 io_uring is not available, 71 the system refused something, 75
-processes died again and again, 77 a permission is missing, 78 the configuration is
-wrong, 101 a bug, 130 a second interrupt.";
+Exit codes:
+    0  stopped as asked
+    1  doctor found something, or init a file that is there
+    2  the command line cannot be understood
+   69  io_uring is not available
+   71  the system refused something
+   75  processes died again and again
+   77  a permission is missing
+   78  the configuration is wrong
+  101  a bug
+  130  a second interrupt";
 
 #[cfg(test)]
 mod tests {

@@ -37,9 +37,17 @@ fn completions(shell: Shell) -> String {
 fn man(command: clap::Command) -> String {
     let mut bytes = Vec::new();
     Man::new(command).render(&mut bytes).expect("memory can be written to");
-    // The library has a heading of its own for what stands below help.
-    String::from_utf8(bytes).expect("roff is text").replace("\n.SH EXTRA\n", "\n.SH NOTES\n")
+    // The library has a heading of its own for what stands below help, and a line of it does not
+    // begin a line of the page.
+    let page = String::from_utf8(bytes).expect("roff is text");
+    let page = page.replace("\n.SH EXTRA\n", "\n.SH NOTES\n");
+    LINES
+        .iter()
+        .fold(page, |page, line| page.replace(&format!("\n{line}"), &format!("\n.br\n{line}")))
 }
+
+/// How lines begin that stand by themselves: details of a flag, and exit codes.
+const LINES: [&str; 5] = ["Value: ", "Cost: ", "File: ", "[default: ", "  "];
 
 fn man_of(name: &str) -> Option<String> {
     let mut whole = command();
@@ -88,6 +96,7 @@ mod tests {
         for def in options::available() {
             assert!(page.contains(&def.shown_flag().replace('-', "\\-")), "{}", def.key());
         }
+        assert!(page.contains("\n.br\nCost: nothing\n.br\nFile: [cores] use"), "{page}");
         assert!(man_of("rum").is_none());
         assert!(unknown("rum").ends_with("exists: run"), "{}", unknown("rum"));
         assert!(unknown("x").contains("check, completions"), "{}", unknown("x"));

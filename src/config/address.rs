@@ -35,7 +35,7 @@ pub(super) fn is_network(text: &str) -> bool {
 fn parse_address(text: &str) -> Result<SocketAddr, BadValue> {
     if let Some((_, needs)) = LATER_SCHEMES.iter().find(|(scheme, _)| text.starts_with(scheme)) {
         let message = format!("`{text}` is not available in this version yet: {needs}");
-        return Err(BadValue { message, fix: EXAMPLE.into(), not_yet: true });
+        return Err(BadValue { message, fix: example(""), not_yet: true });
     }
     if let Ok(address) = text.parse() {
         return Ok(address);
@@ -45,6 +45,9 @@ fn parse_address(text: &str) -> Result<SocketAddr, BadValue> {
         return Ok(SocketAddr::from(([127, 0, 0, 1], port)));
     }
     let message = match text.rsplit_once(':') {
+        None if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => {
+            format!("`{text}` has no host")
+        }
         None => format!("`{text}` has no port"),
         Some(("", _)) => format!("`{text}` has no host"),
         Some((_, port)) if parse_digits::<u16>(port).is_none() => {
@@ -57,10 +60,14 @@ fn parse_address(text: &str) -> Result<SocketAddr, BadValue> {
             format!("`{text}`: `{host}` is not an IP address; names are not resolved")
         }
     };
-    Err(BadValue { message, fix: EXAMPLE.into(), not_yet: false })
+    Err(BadValue { message, fix: example(text), not_yet: false })
 }
 
-const EXAMPLE: &str = "write \"127.0.0.1:8000\", or \"0.0.0.0:8000\" for all addresses";
+/// How it could be written, with the port that was meant if there is one.
+fn example(text: &str) -> String {
+    let port = text.rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).unwrap_or(8000);
+    format!("write \"127.0.0.1:{port}\", or \"0.0.0.0:{port}\" for all addresses")
+}
 
 /// Other ways to listen, and what they come with.
 const LATER_SCHEMES: [(&str, &str); 3] = [

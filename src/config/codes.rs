@@ -74,9 +74,8 @@ pub static CODES: &[Code] = &[
     Code {
         code: "E0102",
         title: "unknown table",
-        meaning: "A table, or a key outside of any table, that no version of corewise has. It is \
-                  refused rather than passed over, because a setting that is misspelled would \
-                  otherwise be believed in.",
+        meaning: "A table that no version of corewise has. It is refused rather than passed over, \
+                  because a setting that is misspelled would otherwise be believed in.",
         example: Example::File("[limit]\nbody = \"1MiB\"\n"),
         remedy: "Correct the name; the nearest one is suggested. `corewise init --print` lists \
                  all tables.",
@@ -84,8 +83,8 @@ pub static CODES: &[Code] = &[
     Code {
         code: "E0103",
         title: "unknown key",
-        meaning: "A key that its table does not have, or a COREWISE_ variable that names no \
-                  setting.",
+        meaning: "A key that its table does not have, one outside of any table, or a COREWISE_ \
+                  variable that names no setting.",
         example: Example::File("[limits]\nkeepalive = \"75s\"\n"),
         remedy: "Correct the name; the nearest one is suggested, or the table in which the key \
                  belongs.",

@@ -162,6 +162,9 @@ pub fn cpu_list(cpus: &[usize]) -> String {
 
 /// Reads a list of CPUs: ascending, none twice. The error is what is wrong, for a message.
 pub fn parse_list(text: &str) -> Result<Vec<usize>, String> {
+    if text.trim().is_empty() {
+        return Err("it is empty".to_owned());
+    }
     let mut cpus = Vec::new();
     for part in text.split(',').map(str::trim) {
         for cpu in parse_range(part)? {
@@ -296,7 +299,7 @@ mod tests {
         check_bad_wish("+1", "`+1` is not a number or a range");
         check_bad_wish("1,", "a comma has no number");
         check_bad_wish("1,,2", "a comma has no number");
-        check_bad_wish("", "a comma has no number");
+        check_bad_wish("", "it is empty");
         check_bad_wish("\u{661}", "is not a number");
     }
 

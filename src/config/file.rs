@@ -1,15 +1,17 @@
 //! The TOML file and its drop-ins, walked with the option table, so that all faults are found in
 //! one run.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::iter;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
 use super::fault::{
     BAD_VALUE, Fault, Faults, NOT_YET, Patch, SYNTAX, Second, TOO_MANY_FAULTS, UNKNOWN_KEY,
@@ -20,6 +22,7 @@ use super::origin::{Origin, Source};
 use super::route::{self, RouteConfig};
 use super::settings::not_yet;
 use super::suggest::nearest;
+use super::syntax::{self, DUPLICATE};
 use super::value::{BadValue, Kind, Value, variable};
 use crate::limits::{CONFIG_BYTES_MAX, POOLS_MAX};
 
@@ -59,10 +62,13 @@ pub(super) fn read(path: &Path, may_wait: bool, faults: &mut Faults) -> Document
         Ok(bytes) => parse(name, bytes, faults),
         Err(error) => {
             let origin = whole(name, String::new(), 0..0);
-            let fault =
-                Fault::new(UNREADABLE, "", origin, format!("cannot read the file: {error}"))
-                    .with_help("name another file with --config, or none");
-            faults.0.push(fault);
+            let message = format!("cannot read the file: {}", reason(&error));
+            let help = if error.kind() == io::ErrorKind::NotFound {
+                "write one with `corewise init`, or name another with --config"
+            } else {
+                "name another file with --config, or none"
+            };
+            faults.0.push(Fault::new(UNREADABLE, "", origin, message).with_help(help));
             Document::default()
         }
     }
@@ -78,7 +84,7 @@ pub(super) fn drop_ins(file: &Path, faults: &mut Faults) -> Vec<PathBuf> {
     };
     let mut paths = listed.unwrap_or_else(|error| {
         let origin = whole(shown_path(&folder), String::new(), 0..0);
-        let message = format!("cannot list the drop-ins: {error}");
+        let message = format!("cannot list the drop-ins: {}", reason(&error));
         faults.0.push(
             Fault::new(UNREADABLE, "", origin, message)
                 .with_help("make it a folder that can be read, or remove it"),
@@ -141,17 +147,16 @@ fn parse(name: String, bytes: Vec<u8>, faults: &mut Faults) -> Document {
     let mut walk = Walk { source: &source, faults, first, found: Document::default() };
     let (document, errors) = DeTable::parse_recoverable(&source.text);
     let names = if errors.is_empty() { Vec::new() } else { all_names(document.get_ref()) };
+    let other = syntax::other_format(&source.text).filter(|_| !errors.is_empty());
+    if let Some(slip) = other {
+        walk.fault(SYNTAX, String::new(), 0..0, slip.message, slip.help);
+        return walk.found;
+    }
     for error in errors.into_iter().take(FAULTS_MAX) {
-        let span = error.span().unwrap_or(0..0);
-        let first = (error.message() == DUPLICATE).then(|| walk.same_name(&names, &span)).flatten();
-        let fault =
-            walk.fault(SYNTAX, String::new(), span, error.message().to_owned(), String::new());
-        if let Some(first) = first {
-            fault.second = Some(Second { origin: first, label: "first written here".to_owned() });
-            fault.help = "keep one of them".to_owned();
-        }
+        walk.syntax(&names, &error.span().unwrap_or(0..0), error.message());
     }
     walk.document(document.get_ref());
+    walk.drop_echoes();
     if walk.is_full() {
         let message = format!("{FAULTS_MAX} faults in one file; the rest of it was not looked at");
         let fix = "name another file if this is not a configuration".to_owned();
@@ -219,6 +224,11 @@ struct Home<'a> {
 }
 
 impl Home<'_> {
+    /// As its header has it.
+    fn name(&self) -> String {
+        self.key("").trim_end_matches('.').to_owned()
+    }
+
     fn key(&self, written: &str) -> String {
         match self.pool {
             Some(pool) => format!("pool.{pool}.{}{written}", self.prefix),
@@ -240,6 +250,31 @@ impl Walk<'_> {
         self.faults.0.len() - self.first >= FAULTS_MAX
     }
 
+    fn syntax(&mut self, names: &[Range<usize>], span: &Range<usize>, said: &str) {
+        let slip = syntax::explain(&self.source.text, span, said);
+        let first = (said == DUPLICATE).then(|| self.same_name(names, span)).flatten();
+        let fault = self.fault(SYNTAX, String::new(), span.clone(), slip.message, slip.help);
+        if let Some(first) = first {
+            fault.second = Some(Second { origin: first, label: "first written here".to_owned() });
+        }
+    }
+
+    /// Of a line that could not be parsed, only the first thing that is wrong with it is right.
+    fn drop_echoes(&mut self) {
+        let text = &self.source.text;
+        let mut lines = BTreeSet::new();
+        let mut index = 0;
+        // Syntax was looked at before anything else.
+        self.faults.0.retain(|fault| {
+            index += 1;
+            if index <= self.first {
+                return true;
+            }
+            let line = syntax::line_start(text, start(&fault.origin));
+            if fault.code == SYNTAX { lines.insert(line) } else { !lines.contains(&line) }
+        });
+    }
+
     fn document(&mut self, document: &DeTable<'_>) {
         for (name, value) in document {
             if self.is_full() {
@@ -256,7 +291,8 @@ impl Walk<'_> {
                 (_, value) if table == "version" => self.version(value, span),
                 (None, _) => match later {
                     Some((_, needs)) => self.not_yet(table.to_owned(), needs, span),
-                    None => self.unknown_table(table, span),
+                    None if is_table(value.get_ref()) => self.unknown_table(table, span),
+                    None => self.homeless_key(table, span),
                 },
                 (Some("pool"), DeValue::Table(pools)) => self.pools(pools),
                 (Some(table), DeValue::Table(entries)) => {
@@ -358,18 +394,22 @@ impl Walk<'_> {
             }),
             // The parser puts nothing where it found nothing, and has said so.
             Err(_) if value.span().is_empty() => {}
-            Err(Unfit { span, reason }) => {
-                let span = span.unwrap_or_else(|| value.span());
-                match reason {
-                    Reason::Bad(bad) => {
-                        self.faults.0.push(bad_value(key, bad, self.origin(span)));
-                    }
-                    Reason::Type(message) => {
-                        let label = format!("expected {}", def.kind.noun());
-                        self.fault(WRONG_TYPE, key, span, message, def.kind.example()).label =
-                            label;
-                    }
+            Err(first) => {
+                let (span, more) = (value.span(), first.more.clone());
+                for unfit in iter::once(first).chain(more) {
+                    self.unfit(def, key.clone(), unfit, &span);
                 }
+            }
+        }
+    }
+
+    fn unfit(&mut self, def: &OptionDef, key: String, unfit: Unfit, value: &Range<usize>) {
+        let span = unfit.span.unwrap_or_else(|| value.clone());
+        match unfit.reason {
+            Reason::Bad(bad) => self.faults.0.push(bad_value(key, bad, self.origin(span))),
+            Reason::Type(message) => {
+                let label = format!("expected {}", def.kind.noun());
+                self.fault(WRONG_TYPE, key, span, message, def.kind.example()).label = label;
             }
         }
     }
@@ -394,37 +434,43 @@ impl Walk<'_> {
     }
 
     fn unknown_table(&mut self, table: &str, span: Range<usize>) {
-        // A key of some table that was written outside of any is a common slip.
-        let home = options::all().find(|def| def.name == table);
         let tables = options::all().map(|def| top(def.table)).chain(["route"]);
         let near = nearest(table, tables);
         let message = format!("unknown table `{}`", shown(table));
         let patch = span.clone();
         let fault = self.fault(UNKNOWN_TABLE, String::new(), span, message, String::new());
-        match (home, near) {
-            (Some(def), _) => fault.help = format!("`{table}` belongs below [{}]", def.table),
-            (None, Some(near)) => {
+        match near {
+            Some(near) => {
                 fault.patch = Some(Patch { span: patch, text: near.to_owned() });
                 fault.help = "a table with a similar name exists".to_owned();
             }
-            (None, None) => fault.help = "remove it".to_owned(),
+            None => fault.help = belongs(table).unwrap_or_else(|| REMOVE.to_owned()),
         }
+    }
+
+    /// A key outside of any table: a common slip.
+    fn homeless_key(&mut self, key: &str, span: Range<usize>) {
+        let message = format!("`{}` stands outside of the tables", shown(key));
+        let tables = options::all().map(|def| top(def.table));
+        let help = belongs(key).unwrap_or_else(|| match nearest(key, tables) {
+            Some(near) => format!("write [{near}] and its keys below"),
+            None => REMOVE.to_owned(),
+        });
+        self.fault(UNKNOWN_KEY, String::new(), span, message, help).label = String::new();
     }
 
     fn unknown_key(&mut self, home: Home<'_>, key: &str, span: Range<usize>) {
         let here = home.options().map(|(left, _)| left.split('.').next().unwrap_or(left));
         let near = nearest(key, here);
-        let elsewhere = options::all().find(|def| def.name == key);
-        let message = format!("unknown key `{}`", shown(key));
+        let message = format!("unknown key `{}` in [{}]", shown(key), home.name());
         let patch = span.clone();
         let fault = self.fault(UNKNOWN_KEY, String::new(), span, message, String::new());
-        match (near, elsewhere) {
-            (Some(near), _) => {
+        match near {
+            Some(near) => {
                 fault.patch = Some(Patch { span: patch, text: near.to_owned() });
                 fault.help = "a setting with a similar name exists".to_owned();
             }
-            (None, Some(def)) => fault.help = format!("`{key}` belongs below [{}]", def.table),
-            (None, None) => fault.help = "remove it".to_owned(),
+            None => fault.help = belongs(key).unwrap_or_else(|| REMOVE.to_owned()),
         }
     }
 
@@ -461,6 +507,19 @@ impl Walk<'_> {
     }
 }
 
+/// Where a key belongs that is not in its place; other servers' names for it count.
+fn belongs(key: &str) -> Option<String> {
+    if let Some(def) = options::all().find(|def| def.name == key) {
+        return Some(format!("`{key}` belongs below [{}]", def.table));
+    }
+    let flag = key.replace('_', "-");
+    let listens = ["address", "host", "port"].contains(&flag.as_str());
+    let is_flag = |def: &&OptionDef| def.flag == Some(flag.as_str());
+    let listen = listens.then(|| Id::ServerListen.def());
+    let def = options::all().find(is_flag).or(listen)?;
+    Some(format!("that is `{}` below [{}]", def.name, def.table))
+}
+
 /// The fault of a value that cannot be read.
 pub(super) fn bad_value(key: String, bad: BadValue, origin: Origin) -> Fault {
     let code = if bad.not_yet { NOT_YET } else { BAD_VALUE };
@@ -482,12 +541,16 @@ pub(super) fn later_word(
 }
 
 /// Why a value is not what an option takes.
+#[derive(Clone)]
 struct Unfit {
     /// The entry that it is about, if the value is a list or a table.
     span: Option<Range<usize>>,
     reason: Reason,
+    /// The same for further entries of a list.
+    more: Vec<Unfit>,
 }
 
+#[derive(Clone)]
 enum Reason {
     Bad(BadValue),
     Type(String),
@@ -495,13 +558,13 @@ enum Reason {
 
 impl From<BadValue> for Unfit {
     fn from(bad: BadValue) -> Self {
-        Self { span: None, reason: Reason::Bad(bad) }
+        Self { span: None, reason: Reason::Bad(bad), more: Vec::new() }
     }
 }
 
 impl Unfit {
     fn of_type(message: impl Into<String>) -> Self {
-        Self { span: None, reason: Reason::Type(message.into()) }
+        Self { span: None, reason: Reason::Type(message.into()), more: Vec::new() }
     }
 
     fn at(self, span: Range<usize>) -> Self {
@@ -541,10 +604,12 @@ fn read_value(kind: &Kind, value: &DeValue<'_>) -> Result<Value, Unfit> {
         (Kind::CpuList | Kind::CpuSelect, DeValue::Integer(_)) => {
             Err(Unfit::of_type("a list of CPUs stands in quotes"))
         }
-        (Kind::Count { .. } | Kind::Fraction | Kind::Integer { .. }, DeValue::String(_)) => {
+        (Kind::Count { .. } | Kind::Fraction | Kind::Integer { .. }, DeValue::String(text))
+            if text.trim().parse::<f64>().is_ok() =>
+        {
             Err(Unfit::of_type("a number is written without quotes"))
         }
-        (Kind::Bool, DeValue::String(_)) => {
+        (Kind::Bool, DeValue::String(text)) if kind.parse(text).is_ok() => {
             Err(Unfit::of_type("true and false are written without quotes"))
         }
         (Kind::Variables, _) => Err(Unfit::of_type("a table stands in braces")),
@@ -556,33 +621,43 @@ fn read_value(kind: &Kind, value: &DeValue<'_>) -> Result<Value, Unfit> {
 }
 
 fn read_addresses(kind: &Kind, entries: &[Spanned<DeValue<'_>>]) -> Result<Value, Unfit> {
-    let mut all = Vec::new();
-    for entry in entries {
-        let text = entry_text(entry)?;
-        let value = kind.parse(text).map_err(|bad| Unfit::from(bad).at(entry.span()))?;
-        if let Value::Addresses(addresses) = value {
-            all.extend(addresses);
-        }
-    }
+    let all = read_entries(entries, |text| match kind.parse(text)? {
+        Value::Addresses(addresses) => Ok(addresses),
+        _ => Ok(Vec::new()),
+    })?;
     if all.is_empty() {
         return Err(Unfit::of_type("the list is empty"));
     }
-    Ok(Value::Addresses(all))
+    Ok(Value::Addresses(all.concat()))
 }
 
 fn read_texts(kind: &Kind, entries: &[Spanned<DeValue<'_>>]) -> Result<Value, Unfit> {
-    let mut all = Vec::new();
-    for entry in entries {
-        let text = kind.text_entry(entry_text(entry)?);
-        all.push(text.map_err(|bad| Unfit::from(bad).at(entry.span()))?);
-    }
-    Ok(Value::Texts(all))
+    read_entries(entries, |text| kind.text_entry(text)).map(Value::Texts)
 }
 
-fn entry_text<'a>(entry: &'a Spanned<DeValue<'_>>) -> Result<&'a str, Unfit> {
-    let what = article(entry.get_ref());
-    let wrong = || Unfit::of_type(format!("{what} in the list is not a string"));
-    entry.get_ref().as_str().ok_or_else(|| wrong().at(entry.span()))
+/// The entries of a list, or everything that is wrong with them.
+fn read_entries<T>(
+    entries: &[Spanned<DeValue<'_>>],
+    read: impl Fn(&str) -> Result<T, BadValue>,
+) -> Result<Vec<T>, Unfit> {
+    let mut all = Vec::new();
+    let mut wrong = Vec::new();
+    for entry in entries {
+        let what = article(entry.get_ref());
+        let read = match entry.get_ref().as_str() {
+            Some(text) => read(text).map_err(Unfit::from),
+            None => Err(Unfit::of_type(format!("{what} in the list is not a string"))),
+        };
+        match read {
+            Ok(value) => all.push(value),
+            Err(unfit) => wrong.push(unfit.at(entry.span())),
+        }
+    }
+    let mut wrong = wrong.into_iter();
+    match wrong.next() {
+        None => Ok(all),
+        Some(first) => Err(Unfit { more: wrong.collect(), ..first }),
+    }
 }
 
 fn read_variables(kind: &Kind, entries: &DeTable<'_>) -> Result<Value, Unfit> {
@@ -621,9 +696,23 @@ pub(super) fn article(value: &DeValue<'_>) -> &'static str {
     }
 }
 
+/// True for `[x]`, `[[x]]` and `x = {}`.
+fn is_table(value: &DeValue<'_>) -> bool {
+    let is_list = |list: &DeArray<'_>| list.iter().any(|entry| entry.get_ref().is_table());
+    value.is_table() || value.as_array().is_some_and(is_list)
+}
+
 /// The first part of a table's name: `pool` of `pool.NAME`.
 fn top(table: &'static str) -> &'static str {
     table.split('.').next().unwrap_or(table)
+}
+
+/// What the system said, without its number.
+pub(super) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let first = text.chars().take(1).flat_map(char::to_lowercase);
+    first.chain(text.chars().skip(1)).collect()
 }
 
 /// A path for messages.
@@ -650,8 +739,8 @@ fn is_pool_name(name: &str) -> bool {
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
-/// How the parser calls a key that stands twice in a table.
-const DUPLICATE: &str = "duplicate key";
+/// What to do with something that nobody knows.
+const REMOVE: &str = "remove it; `corewise init --print` shows everything there is";
 const DROP_INS: &str = "corewise.d";
 /// So many faults of a file are noted.
 const FAULTS_MAX: usize = 1000;

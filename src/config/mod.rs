@@ -23,6 +23,7 @@ pub mod resolved;
 pub mod route;
 pub mod settings;
 pub mod suggest;
+mod syntax;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod value;

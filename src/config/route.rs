@@ -25,7 +25,7 @@ use super::fault::{
     NOTHING_TO_SERVE, Patch, ROUTE_FILE, ROUTE_INCOMPLETE, ROUTE_LOOP, ROUTE_TARGETS,
     ROUTE_UNREACHABLE, Second, TOO_MANY_ROUTES, UNKNOWN_KEY, WRONG_TYPE,
 };
-use super::file::{Walk, article, read_bytes, shown, shown_path};
+use super::file::{self, Walk, article, read_bytes, shown, shown_path};
 use super::origin::{Origin, Source};
 use super::suggest::nearest;
 use crate::limits::{
@@ -98,7 +98,7 @@ pub fn nothing_to_serve(file: Option<&str>) -> Fault {
     };
     let path = file.unwrap_or("corewise.toml").to_owned();
     let source = Arc::new(Source { path, text: String::new() });
-    let help = "write one at the end of the file, such as\n\n[[route]]\npath = \"/*\"\n\
+    let help = "write one at the end of the file, such as\n[[route]]\npath = \"/*\"\n\
                 respond = { body = \"it works\\n\" }";
     Fault::new(NOTHING_TO_SERVE, "", Origin::File { source, span: 0..0 }, message).with_help(help)
 }
@@ -438,7 +438,8 @@ impl<'t> Entry<'_, '_, 't> {
         match read_file(&path) {
             Ok(bytes) => Some(bytes.into()),
             Err(error) => {
-                let message = format!("cannot read `{}`: {error}", shown_path(&path));
+                let message =
+                    format!("cannot read `{}`: {}", shown_path(&path), file::reason(&error));
                 let help = "name a file, relative to the folder of this one".to_owned();
                 self.fault(ROUTE_FILE, "respond.file", place, message, help);
                 None
@@ -451,16 +452,20 @@ impl<'t> Entry<'_, '_, 't> {
             let key = name.get_ref().as_ref();
             let later = LATER.iter().find(|(later, _)| home == "route" && *later == key);
             if let Some((_, needs)) = later {
-                let message = format!("not available in this version yet: {needs}");
+                let message = "not available in this version yet".to_owned();
                 let fault = self.fault(NOT_YET, key, name.span(), message, "remove it".into());
                 fault.label = "later".to_owned();
+                fault.notes.push((*needs).to_owned());
             } else if !known.contains(&key) {
-                let message = format!("unknown key `{}` in {home}", shown(key));
+                let below = home.strip_prefix("route.").unwrap_or_default();
+                let message = format!("unknown key `{}`", shown(key));
                 let near = nearest(key, known.iter().copied());
                 let place = name.span();
-                let fault = self.fault(UNKNOWN_KEY, "", place.clone(), message, String::new());
+                let fault = self.fault(UNKNOWN_KEY, below, place.clone(), message, String::new());
                 fault.help = format!("the keys here are {}", known.join(", "));
-                if let Some(near) = near {
+                if below.is_empty() && ANSWER_KEYS.contains(&key) {
+                    fault.help = format!("`{key}` belongs into respond = {{ {key} = ... }}");
+                } else if let Some(near) = near {
                     fault.patch = Some(Patch { span: place, text: near.to_owned() });
                     fault.help = "a key with a similar name exists".to_owned();
                 }
@@ -482,7 +487,7 @@ impl<'t> Entry<'_, '_, 't> {
             return Some(text);
         }
         let message = format!("expected a string, not {}", article(value.get_ref()));
-        self.fault(WRONG_TYPE, key, value.span(), message, "write it in quotes".into());
+        self.fault(WRONG_TYPE, key, value.span(), message, "write a string in quotes".into());
         None
     }
 
@@ -492,7 +497,10 @@ impl<'t> Entry<'_, '_, 't> {
         key: &str,
         value: &'t Spanned<DeValue<'t>>,
     ) -> Option<Vec<(&'t str, Range<usize>)>> {
-        let help = "write a list such as [\"one\", \"two\"]".to_owned();
+        let help = match value.get_ref().as_str() {
+            Some(one) => format!("write [\"{}\"]", shown(one)),
+            None => "write a list such as [\"one\", \"two\"]".to_owned(),
+        };
         let Some(entries) = value.get_ref().as_array() else {
             let message = format!("expected a list, not {}", article(value.get_ref()));
             self.fault(WRONG_TYPE, key, value.span(), message, help);

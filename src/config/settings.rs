@@ -318,7 +318,7 @@ impl PoolSettings {
     /// What is said about a pool as long as nothing can start it: a fault for who wants to start,
     /// a warning for who only wants to know.
     pub(super) fn cannot_start(&self) -> Fault {
-        let message = "pools cannot be started by this version yet, only checked and planned";
+        let message = "this version only checks and plans pools";
         Fault::new(NOT_YET, format!("pool.{}", self.name), self.origin.clone(), message)
             .with_label("later")
             .with_help("remove it to start the rest")

@@ -4,15 +4,25 @@
 #[must_use]
 pub fn nearest<'a>(
     written: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
+    candidates: impl IntoIterator<Item = &'a str, IntoIter: Clone>,
 ) -> Option<&'a str> {
+    let candidates = candidates.into_iter();
     let limit = (written.chars().count() / 3).max(1);
     candidates
-        .into_iter()
+        .clone()
         .map(|candidate| (distance(written, candidate), candidate))
         .filter(|&(distance, _)| distance <= limit)
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, candidate)| candidate)
+        .or_else(|| {
+            candidates.filter(|known| is_within(known, written)).max_by_key(|known| known.len())
+        })
+}
+
+/// True when every word of `known` stands in `written`: `max_body_size` means `body`.
+fn is_within(known: &str, written: &str) -> bool {
+    let [known, written]: [String; 2] = [known, written].map(|word| plain(word).collect());
+    known.split('-').all(|word| written.split('-').any(|other| other == word))
 }
 
 /// Insertions, deletions and replacements that make one word the other. `_` and case do not
@@ -56,6 +66,8 @@ mod tests {
         check("bdy", Some("body"));
         check("body-rat", Some("body-rate"));
         check("lvel", Some("level"));
+        check("max_body_size", Some("body"));
+        check("max-header-bytes", Some("header-bytes"));
         check("timeout", None);
         check("", None);
         check("x", None);

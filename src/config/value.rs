@@ -258,7 +258,9 @@ impl Kind {
         }
     }
 
-    fn form(&self) -> String {
+    /// The same without the verb.
+    #[must_use]
+    pub fn form(&self) -> String {
         match *self {
             Self::Addresses => "\"127.0.0.1:8000\", or \"0.0.0.0:8000\" for all addresses".into(),
             Self::Auto(kind) => format!("\"auto\", or {}", kind.form()),

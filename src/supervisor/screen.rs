@@ -58,9 +58,11 @@ impl Screen<'_> {
         let usable = format!("{} {} usable", self.usable_cpus, plural(self.usable_cpus, "CPU"));
         row(&mut text, "shards", &self.shards(), &usable);
         for note in self.notes {
-            let fix = if note.fix.is_empty() { "" } else { "   fix: " };
             // Writing to a String cannot fail.
-            let _ = write!(text, "\n  note  {}{fix}{}", note.message, note.fix);
+            let _ = write!(text, "\n  note  {}", note.message);
+            if !note.fix.is_empty() {
+                let _ = write!(text, "\n        fix: {}", note.fix);
+            }
         }
         if !self.notes.is_empty() {
             text.push('\n');
@@ -146,7 +148,8 @@ corewise 0.1.0   pid 4711   io_uring (kernel 6.18)   corewise.toml
               http://[::1]:8000
   shards      2 on CPUs 0-1                    16 CPUs usable
 
-  note  it is late   fix: sleep
+  note  it is late
+        fix: sleep
   note  the sun shines
 ";
         assert_eq!(screen.render(), expected);

@@ -227,7 +227,7 @@ fn a_plan_and_the_cores_are_one_object_each() {
     assert_eq!(plan["routes"].as_array().unwrap().len(), 1);
     assert!(json(&["cores", "--json"])["machine"]["cpus"][0]["number"].is_u64());
     let outcome = expect(&["plan", "--config", &file], 0, &["shard/0", "ml/0", "[pool.ml]"]);
-    assert!(outcome.stderr.contains("cannot be started by this version"), "{outcome:?}");
+    assert!(outcome.stderr.contains("only checks and plans pools"), "{outcome:?}");
     expect(&["cores"], 0, &["usable"]);
 }
 

@@ -115,8 +115,7 @@ impl Claim<'_> {
         let (note, fix) = match (first.wish, self.wish) {
             (_, Wish::Reserve) => ("", "reserve other CPUs, or name others there"),
             (Wish::Shards, _) => (
-                "a CPU-bound worker on a shard's core adds its whole time slice to that shard's \
-                 latency",
+                "a busy worker there adds its whole time slice to the shard's latency",
                 "set `share = true` in the pool if this is meant (small machines)",
             ),
             _ => ("", "give each pool CPUs of its own, or set `share = true` in one of them"),

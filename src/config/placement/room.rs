@@ -130,7 +130,7 @@ impl Room {
         if wishes.smt == Smt::One {
             place += ", one of each core (cores.smt = \"one\")";
         }
-        let message = format!("{shards} not fit {place}: each shard has a CPU of its own");
+        let message = format!("{shards} not fit {place}");
         let fix = match fitting {
             0 => format!("leave some of the CPUs {} to the shards", cpu_list(&self.usable)),
             _ => format!("write \"auto\" or at most {fitting}; usable: {}", cpu_list(&self.usable)),
@@ -141,7 +141,8 @@ impl Room {
             Some(pool) => Some((Wish::PoolCores(pool), "claimed here".to_owned())),
             None => None,
         };
-        Clash { other, ..Clash::new(TOO_MANY_SHARDS, Wish::Shards, message, fix) }
+        let note = "each shard has a CPU of its own".to_owned();
+        Clash { other, note, ..Clash::new(TOO_MANY_SHARDS, Wish::Shards, message, fix) }
     }
 }
 

@@ -524,15 +524,14 @@ fn cpus_that_are_given_twice() {
 
 #[test]
 fn shards_and_reserves_that_do_not_fit() {
-    let message = "3 shards do not fit on 2 usable CPUs: each shard has a CPU of its own";
+    let message = "3 shards do not fit on 2 usable CPUs";
     check_clash("vm-2", &shards("3"), "E0201", message, "at most 2; usable: 0-1");
     let one = Wishes { smt: Smt::One, ..shards("2") };
     let message = "2 shards do not fit on 2 usable CPUs, of which 1 can be had, one of each core \
-                   (cores.smt = \"one\"): each shard has a CPU of its own";
+                   (cores.smt = \"one\")";
     check_clash("vm-2-threads", &one, "E0201", message, "at most 1");
     let reserved = Wishes { reserve: Reserve::List(vec![0]), ..shards("2") };
-    let message = "2 shards do not fit on 2 usable CPUs, of which 1 can be had: each shard has a \
-                   CPU of its own";
+    let message = "2 shards do not fit on 2 usable CPUs, of which 1 can be had";
     let clash = check_clash("vm-2", &reserved, "E0201", message, "at most 1");
     assert_eq!(clash.other, Some((Wish::Reserve, "reserved here".into())));
     let named = PoolWish { cores: Some(vec![1]), ..ml(Workers::Auto) };

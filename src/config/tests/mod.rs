@@ -159,7 +159,7 @@ fn faults_name_the_place_and_a_fix() {
     );
     check_fault("[limits]\nshards = 1", "E0103", "2:1", "unknown key `shards`", "below [cores]");
     check_fault("[limit]\nbody = 1", "E0102", "1:2", "unknown table `limit`", "[limits]");
-    check_fault("keep-alive = \"1s\"", "E0102", "1:1", "`keep-alive`", "below [limits]");
+    check_fault("keep-alive = \"1s\"", "E0103", "1:1", "`keep-alive`", "below [limits]");
     check_fault("limits = 3", "E0104", "1:1", "is a table, not a number", "write [limits]");
     check_fault("[limits]\n body = true", "E0104", "2:9", "a boolean", "16MiB");
     check_fault("[limits]\nheaders = \"9\"", "E0104", "2:11", "without quotes", "whole number");
