@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::bad_value::BadValue;
 use super::quantity::parse_digits;
-use super::value::BadValue;
 
 /// One `host:port`, or several with commas between them.
 pub(super) fn parse_addresses(text: &str) -> Result<Vec<SocketAddr>, BadValue> {

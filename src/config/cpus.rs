@@ -6,7 +6,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use super::value::BadValue;
+use super::bad_value::BadValue;
 
 /// How many or which CPUs somebody wants.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

@@ -1,11 +1,11 @@
 //! Settings from the environment: our own variables, the aliases of another server, and what
 //! platforms set without asking.
 
-use super::fault::{BAD_VALUE, Fault, Faults, Notice, UNKNOWN_KEY, UNKNOWN_TABLE};
+use super::fault::{BAD_VALUE, Fault, Faults, Notice, UNKNOWN_KEY, UNKNOWN_TABLE, not_yet};
 use super::options::{self, Id, LATER_TABLES, OPTIONS, POOL_OPTIONS};
 use super::origin::Origin;
 use super::quantity::parse_digits;
-use super::settings::{Settings, Sources, not_yet};
+use super::settings::{Settings, Sources};
 use super::suggest::nearest;
 
 /// Applies all variables: those of platforms where nothing was written, ours in any case.

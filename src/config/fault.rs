@@ -64,7 +64,7 @@ impl Fault {
             code,
             key: key.into(),
             origin,
-            message: message.into(),
+            message: harmless(message),
             label: String::new(),
             second: None,
             notes: Vec::new(),
@@ -76,28 +76,28 @@ impl Fault {
     /// What is shown at the place itself.
     #[must_use]
     pub(super) fn with_label(mut self, label: impl Into<String>) -> Self {
-        self.label = label.into();
+        self.label = harmless(label);
         self
     }
 
     /// The other place.
     #[must_use]
     pub(super) fn with_second(mut self, origin: Origin, label: impl Into<String>) -> Self {
-        self.second = Some(Second { origin, label: label.into() });
+        self.second = Some(Second { origin, label: harmless(label) });
         self
     }
 
     /// One more thing to know.
     #[must_use]
     pub(super) fn with_note(mut self, note: impl Into<String>) -> Self {
-        self.notes.push(note.into());
+        self.notes.push(harmless(note));
         self
     }
 
     /// What to do about it.
     #[must_use]
     pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = help.into();
+        self.help = harmless(help);
         self
     }
 
@@ -118,6 +118,28 @@ impl Fault {
         }
         format!("{}: {}", self.key, self.message)
     }
+}
+
+/// The text with nothing in it that could steer a terminal; line ends stay.
+fn harmless(text: impl Into<String>) -> String {
+    let text = text.into();
+    let steers = |char: char| char.is_control() && char != '\n';
+    if !text.contains(steers) {
+        return text;
+    }
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        if steers(char) { shown.extend(char.escape_default()) } else { shown.push(char) }
+    }
+    shown
+}
+
+/// The fault of a setting that has no effect yet.
+pub(super) fn not_yet(key: String, needs: &str, origin: Origin) -> Fault {
+    Fault::new(NOT_YET, key, origin, "not available in this version yet")
+        .with_label("later")
+        .with_note(needs)
+        .with_help("remove it")
 }
 
 impl fmt::Display for Fault {

@@ -13,17 +13,17 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
+use super::bad_value::BadValue;
 use super::fault::{
     BAD_VALUE, Fault, Faults, NOT_YET, Patch, SYNTAX, Second, TOO_MANY_FAULTS, UNKNOWN_KEY,
-    UNKNOWN_TABLE, UNREADABLE, WRONG_TYPE,
+    UNKNOWN_TABLE, UNREADABLE, WRONG_TYPE, not_yet,
 };
 use super::options::{self, Id, LATER_TABLES, OptionDef};
 use super::origin::{Origin, Source};
 use super::route::{self, RouteConfig};
-use super::settings::not_yet;
 use super::suggest::nearest;
 use super::syntax::{self, DUPLICATE};
-use super::value::{BadValue, Kind, Value, variable};
+use super::value::{Kind, Value, variable};
 use crate::limits::{CONFIG_BYTES_MAX, POOLS_MAX};
 
 /// What a file says.

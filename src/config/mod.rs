@@ -6,6 +6,7 @@
 //! run.
 
 mod address;
+pub mod bad_value;
 pub mod codes;
 pub mod cpus;
 pub mod drawing;

@@ -9,7 +9,7 @@ use super::machine::Machine;
 use super::options::Id;
 use super::placement::{Placement, Wishes, place};
 use super::route::RouteConfig;
-use super::settings::{PoolSettings, Settings};
+use super::settings::{PoolSettings, Purpose, Settings, Sources};
 use super::value::counted;
 use super::{relations, wishes};
 use crate::limits::HttpLimits;
@@ -121,6 +121,27 @@ pub enum LogFormat {
     Json,
     /// For people.
     Pretty,
+}
+
+impl Sources {
+    /// Reads, checks and resolves everything for this machine.
+    pub fn resolve(&self, machine: &Machine) -> Result<Config, Faults> {
+        self.resolve_for(Purpose::Answer, machine).map(|(_, config)| config)
+    }
+
+    /// The same for a purpose, with what was written.
+    pub fn resolve_for(
+        &self,
+        purpose: Purpose,
+        machine: &Machine,
+    ) -> Result<(Settings, Config), Faults> {
+        let (settings, mut faults) = Settings::gather(self);
+        let config = Config::resolve(&settings, machine, &mut faults);
+        if purpose == Purpose::Start {
+            faults.0.extend(settings.pools().iter().map(PoolSettings::cannot_start));
+        }
+        if faults.0.is_empty() { Ok((settings, config)) } else { Err(faults) }
+    }
 }
 
 impl Config {

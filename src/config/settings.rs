@@ -8,12 +8,10 @@ use std::path::{Path, PathBuf};
 
 use super::cpus::{CpuSelect, CpuWish, Reserve};
 use super::environment;
-use super::fault::{Fault, Faults, NOT_YET, Notice, SET_TWICE, WHICH_POOL};
+use super::fault::{Fault, Faults, NOT_YET, Notice, SET_TWICE, WHICH_POOL, not_yet};
 use super::file::{self, Document, Written};
-use super::machine::Machine;
 use super::options::{Id, OPTIONS, OptionDef, POOL_OPTIONS};
 use super::origin::Origin;
-use super::resolved::Config;
 use super::route::RouteConfig;
 use super::value::Value;
 
@@ -83,25 +81,6 @@ impl Sources {
             Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
         };
         Self { environment: env::vars_os().filter_map(text).collect(), ..Self::default() }
-    }
-
-    /// Reads, checks and resolves everything for this machine.
-    pub fn resolve(&self, machine: &Machine) -> Result<Config, Faults> {
-        self.resolve_for(Purpose::Answer, machine).map(|(_, config)| config)
-    }
-
-    /// The same for a purpose, with what was written.
-    pub fn resolve_for(
-        &self,
-        purpose: Purpose,
-        machine: &Machine,
-    ) -> Result<(Settings, Config), Faults> {
-        let (settings, mut faults) = Settings::gather(self);
-        let config = Config::resolve(&settings, machine, &mut faults);
-        if purpose == Purpose::Start {
-            faults.0.extend(settings.pools.iter().map(PoolSettings::cannot_start));
-        }
-        if faults.0.is_empty() { Ok((settings, config)) } else { Err(faults) }
     }
 
     pub(super) fn variable(&self, name: &str) -> Option<&str> {
@@ -412,14 +391,6 @@ impl Values {
             _ => mismatch(id),
         }
     }
-}
-
-/// The fault of a setting that has no effect yet.
-pub(super) fn not_yet(key: String, needs: &str, origin: Origin) -> Fault {
-    Fault::new(NOT_YET, key, origin, "not available in this version yet")
-        .with_label("later")
-        .with_note(needs)
-        .with_help("remove it")
 }
 
 fn mismatch(id: Id) -> ! {

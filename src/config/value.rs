@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::address::parse_addresses;
+use super::bad_value::BadValue;
 use super::cpus::{CpuSelect, CpuWish, Reserve, parse_list};
 use super::quantity::{
     parse_digits, parse_fraction, parse_percent, parse_size, parse_time, parse_time_range,
@@ -146,17 +147,6 @@ pub enum Value {
     Tries(Tries),
     /// See `Kind::Variables`; in the order of their names.
     Variables(Vec<(String, String)>),
-}
-
-/// Why a value cannot be read.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct BadValue {
-    /// What is wrong.
-    pub message: String,
-    /// What to write instead.
-    pub fix: String,
-    /// True for something that a later version will take.
-    pub not_yet: bool,
 }
 
 impl Kind {
