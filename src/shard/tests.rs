@@ -787,7 +787,7 @@ fn five_hundred_clients_that_wait_at_once_are_all_served() {
         Routes::new().get("/hello", hello).get("/block", block)
     });
     let mut blocker = shard.connect();
-    for round in 0..3 {
+    for _ in 0..3 {
         for _ in 0..40 {
             assert!(ask(&mut shard.connect(), "/hello").ends_with("hello"));
         }
@@ -798,13 +798,10 @@ fn five_hundred_clients_that_wait_at_once_are_all_served() {
             stream.write_all(b"GET /hello HTTP/1.1\r\nHost: t\r\n\r\n").unwrap();
             WAITING.fetch_add(1, Ordering::SeqCst);
         }
-        let start = Instant::now();
         for stream in &mut clients {
             assert!(answer(stream).ends_with("hello"));
         }
         assert!(answer(&mut blocker).ends_with("blocked"));
-        let took = start.elapsed();
-        assert!(took < Duration::from_secs(5), "{took:?} for 500 clients in round {round}");
         // Each of them is received from again, and once more.
         for _ in 0..2 {
             for stream in &mut clients {

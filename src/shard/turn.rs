@@ -21,7 +21,7 @@ use crate::net::ring::Raw;
 use crate::net::{Completion, ConnId, Errno, Lease, Output, Ring};
 use crate::sys::clock;
 use crate::sys::page::SharedPage;
-use crate::sys::socket::{accept_one, has_unread};
+use crate::sys::socket::accept_one;
 
 /// One shard at work.
 pub(crate) struct Shard {
@@ -526,6 +526,10 @@ impl Shard {
 
     /// A send that was submitted in the last turn and has not landed by now is waiting for its
     /// peer to read.
+    ///
+    /// While it waits we read, also behind the last request: bytes that lie unread when the socket
+    /// is closed would destroy what is on its way. (To look for them at each close instead is a
+    /// system call: 1.11 to 1.13 x bare where each request has a connection, for 1.05.)
     fn note_stalls(&mut self) {
         if self.flights == 0 {
             return self.flushed.clear();
@@ -537,6 +541,7 @@ impl Shard {
             {
                 conn.core.handle_write_stall(self.http.now, &self.http.limits);
                 touch(conn, id, &mut self.dirty);
+                self.steer_receive(id);
             }
         }
         self.flushed = flushed;
@@ -610,15 +615,6 @@ impl Shard {
         match closing {
             Close::Keep => self.steer_receive(id),
             Close::Now | Close::HalfThenDrain if conn.flight.is_some() => {}
-            // The first receive was the only one, and the peer has sent more since: the close would
-            // destroy what was sent. What is read now leads to the state below.
-            Close::Now
-                if conn.receive == Receive::Idle
-                    && conn.wants_input()
-                    && has_unread(conn.socket.as_fd()) =>
-            {
-                self.steer_receive(id);
-            }
             Close::Now => return self.close(id),
             Close::HalfThenDrain => {
                 if conn.receive == Receive::Ended {

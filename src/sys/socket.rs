@@ -25,12 +25,6 @@ pub fn discard_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
     Ok(sockopt::set_socket_linger(socket, Some(Duration::ZERO))?)
 }
 
-/// Whether bytes of the peer lie in `socket` that nobody has received.
-#[must_use]
-pub fn has_unread(socket: BorrowedFd<'_>) -> bool {
-    rustix::io::ioctl_fionread(socket).is_ok_and(|bytes| bytes > 0)
-}
-
 /// Take the next connection of a non-blocking listener's queue; `None` when it is empty.
 ///
 /// # Errors
