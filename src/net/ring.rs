@@ -158,6 +158,8 @@ pub enum Completion {
         lease: Lease,
         /// Whether the receive goes on.
         armed: bool,
+        /// Whether more bytes lay in the socket when these were taken.
+        more: bool,
     },
     /// The receive ended: with the peer's FIN (`None`) or an error.
     ReceiveEnded {
@@ -411,7 +413,10 @@ impl Ring {
         let lease = cqueue::buffer_select(raw.flags)
             .map(|index| self.buffers.lease(index, usize::try_from(raw.result).unwrap_or(0)));
         match (raw.result, lease) {
-            (1.., Some(lease)) => Completion::Received { conn, lease, armed },
+            (1.., Some(lease)) => {
+                let more = cqueue::sock_nonempty(raw.flags);
+                Completion::Received { conn, lease, armed, more }
+            }
             (0.., _) => Completion::ReceiveEnded { conn, error: None },
             (error, _) => Completion::ReceiveEnded { conn, error: Some(Errno(-error)) },
         }

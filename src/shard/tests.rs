@@ -772,6 +772,24 @@ fn bytes_behind_the_last_request_destroy_no_answer() {
     shard.finish();
 }
 
+/// A last request that just fills what is received at once: what is behind it lies in the socket.
+#[test]
+fn a_last_request_of_a_whole_buffer_is_no_exception() {
+    let shard =
+        Running::start(HttpLimits::default(), Idle::Sleep, || Routes::new().get("/hello", hello));
+    let start = "GET /hello HTTP/1.1\r\nHost: t\r\nConnection: close\r\nX: ";
+    let fill = "x".repeat(2048 - start.len() - 4);
+    let bytes = format!("{start}{fill}\r\n\r\n{}", "y".repeat(1000));
+    for _ in 0..50 {
+        let mut stream = shard.connect();
+        stream.write_all(bytes.as_bytes()).unwrap();
+        let mut all = String::new();
+        stream.read_to_string(&mut all).unwrap();
+        assert!(all.ends_with("hello"), "{all}");
+    }
+    shard.finish();
+}
+
 /// A burst of one, which many single clients lead to, grows when many wait at once.
 #[test]
 fn five_hundred_clients_that_wait_at_once_are_all_served() {

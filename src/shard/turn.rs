@@ -300,7 +300,14 @@ impl Shard {
         self.ring.reap(&mut raws);
         for raw in raws.drain(..) {
             match self.ring.resolve(raw) {
-                Completion::Received { conn, lease, armed } => self.received(conn, &lease, armed),
+                Completion::Received { conn, lease, armed, more } => {
+                    self.received(conn, &lease, armed);
+                    if more && !armed {
+                        // Also behind a last request: left unread, it would turn the close into a
+                        // reset.
+                        self.steer_receive(conn);
+                    }
+                }
                 Completion::Sent { conn, output, result } => self.sent(conn, output, result),
                 Completion::Acceptable { listener } => self.acceptable(listener),
                 Completion::ReceiveEnded { conn, error } => self.receive_ended(conn, error),

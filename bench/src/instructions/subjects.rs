@@ -200,28 +200,29 @@ const FILE_PATTERNS: &[&str] = &[
 ];
 /// Where `/user/{id}` stands among the patterns.
 const USER: usize = 3;
+/// A request line with the header section of a browser.
+macro_rules! browser {
+    ($line:literal) => {
+        concat!(
+            $line,
+            "Host: www.example.com\r\n",
+            "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n",
+            "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n",
+            "Accept-Language: en-GB,en;q=0.5\r\n",
+            "Accept-Encoding: gzip, deflate, br, zstd\r\n",
+            "Connection: keep-alive\r\n",
+            "Cookie: session=c29tZSBzZXNzaW9uIGlkZW50aWZpZXI; theme=dark\r\n",
+            "Upgrade-Insecure-Requests: 1\r\n",
+            "\r\n",
+        )
+        .as_bytes()
+    };
+}
+
 /// What a browser sends.
-const BROWSER: &[u8] = b"GET /user/42?tab=posts HTTP/1.1\r\n\
-    Host: www.example.com\r\n\
-    User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
-    Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
-    Accept-Language: en-GB,en;q=0.5\r\n\
-    Accept-Encoding: gzip, deflate, br, zstd\r\n\
-    Connection: keep-alive\r\n\
-    Cookie: session=c29tZSBzZXNzaW9uIGlkZW50aWZpZXI; theme=dark\r\n\
-    Upgrade-Insecure-Requests: 1\r\n\
-    \r\n";
+const BROWSER: &[u8] = browser!("GET /user/42?tab=posts HTTP/1.1\r\n");
 /// What it sent before.
-const BROWSER_BEFORE: &[u8] = b"GET / HTTP/1.1\r\n\
-    Host: www.example.com\r\n\
-    User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
-    Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
-    Accept-Language: en-GB,en;q=0.5\r\n\
-    Accept-Encoding: gzip, deflate, br, zstd\r\n\
-    Connection: keep-alive\r\n\
-    Cookie: session=c29tZSBzZXNzaW9uIGlkZW50aWZpZXI; theme=dark\r\n\
-    Upgrade-Insecure-Requests: 1\r\n\
-    \r\n";
+const BROWSER_BEFORE: &[u8] = browser!("GET / HTTP/1.1\r\n");
 /// What wrk sends.
 const SMALL: &[u8] = b"GET /plaintext HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n";
 
