@@ -206,7 +206,8 @@ macro_rules! browser {
         concat!(
             $line,
             "Host: www.example.com\r\n",
-            "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n",
+            "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) ",
+            "Gecko/20100101 Firefox/140.0\r\n",
             "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n",
             "Accept-Language: en-GB,en;q=0.5\r\n",
             "Accept-Encoding: gzip, deflate, br, zstd\r\n",
