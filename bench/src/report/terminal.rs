@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::result::{Column, Plan, Run, Subject, Window};
+use crate::result::{Column, Run, Subject, Window};
 
 /// Shows a run while it is measured.
 pub(crate) struct Progress {}
@@ -35,7 +35,7 @@ impl Progress {
     }
 
     /// A column begins with these subjects. The one before it is finished.
-    pub(crate) fn column(&mut self, _plan: &Plan, _column: &Column, _subjects: &[Subject]) {}
+    pub(crate) fn column(&mut self, _column: &Column, _subjects: &[Subject]) {}
 
     /// What is being done now, such as `round 2 of 5, corewise`.
     pub(crate) fn doing(&mut self, _what: &str) {}
