@@ -2,8 +2,10 @@
 
 mod arguments;
 mod bare;
+mod client;
 mod hyper_server;
 mod instructions;
+mod interrupt;
 mod report;
 mod result;
 mod runner;
