@@ -4,6 +4,7 @@ mod arguments;
 mod bare;
 mod hyper_server;
 mod instructions;
+mod open;
 mod result;
 mod runner;
 mod server;
