@@ -13,6 +13,12 @@ impl Arguments {
         Self { words: std::env::args().skip(1).collect() }
     }
 
+    /// These words, as a test gives them.
+    #[cfg(test)]
+    pub(crate) fn of_words(words: Vec<String>) -> Self {
+        Self { words }
+    }
+
     /// The next word that is not an option, if it comes first.
     pub(crate) fn command(&mut self) -> Option<String> {
         let is_option = self.words.first()?.starts_with('-');

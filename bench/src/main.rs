@@ -6,10 +6,13 @@ mod client;
 mod hyper_server;
 mod instructions;
 mod interrupt;
+mod open;
+mod reading;
 mod report;
 mod result;
 mod runner;
 mod server;
+mod subject;
 
 use std::error::Error;
 use std::process::ExitCode;
