@@ -105,9 +105,9 @@ fn fail_over() -> Arg {
         .help("exit 1 when corewise lost more than this against the baseline [default: 5%]")
 }
 
-/// `5%` and `5` are 0.05.
+/// `5%` is 0.05. The sign is demanded, because 0.05 could mean either.
 fn parse_percent(text: &str) -> Result<f64, String> {
-    let number: Option<f64> = text.strip_suffix('%').unwrap_or(text).trim().parse().ok();
+    let number = text.strip_suffix('%').and_then(|text| text.trim().parse::<f64>().ok());
     match number {
         Some(percent) if (0.0..=1000.0).contains(&percent) => Ok(percent / 100.0),
         _ => Err("a percentage like 5% is needed".to_owned()),
@@ -169,11 +169,11 @@ mod tests {
 
     #[test]
     fn percentages_are_shares() {
-        for (text, expected) in [("5%", 0.05), ("5", 0.05), ("0", 0.0), ("2.5 %", 0.025)] {
+        for (text, expected) in [("5%", 0.05), ("0%", 0.0), ("2.5 %", 0.025)] {
             let share = parse_percent(text).unwrap();
             assert!((share - expected).abs() < 1e-12, "{text}: {share}");
         }
-        for text in ["", "%", "five", "-1%", "nan"] {
+        for text in ["", "%", "five%", "-1%", "nan%", "5", "0.05"] {
             assert!(parse_percent(text).is_err(), "{text}");
         }
     }

@@ -3,6 +3,7 @@
 use super::noise::Cores;
 use super::wrk::{self, Style};
 use crate::result::{self, Bar, Group, Promise, Quantity};
+use crate::subject::{Event, Route};
 
 /// One load and what is read off it. A column exists by having a line in `COLUMNS`.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +25,7 @@ pub(crate) enum Load {
     /// wrk, which asks again once it was answered.
     Closed {
         connections: u32,
-        path: &'static str,
+        route: Route,
         style: Style,
     },
     /// Something happens to the server under a ledgered load.
@@ -37,14 +38,6 @@ pub(crate) enum Load {
     Open { connections: u32 },
     /// From nothing to the first right answer.
     Start,
-}
-
-/// What happens.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Event {
-    Kill,
-    Reload,
-    Restart,
 }
 
 /// Whom a column is about.
@@ -89,9 +82,9 @@ impl Column {
         let cpu = cores.client;
         let open = format!("taskset -c {cpu} corewise-bench open --address 127.0.0.1:PORT");
         match self.load {
-            Load::Closed { connections, path, style } => {
-                let load = wrk::Load { connections, path, style, seconds };
-                wrk::command_line(load, cpu)
+            Load::Closed { connections, route, style } => {
+                let load = wrk::Load { connections, style, seconds };
+                wrk::command_line(load, usual_path(route), cpu)
             }
             Load::Event(_) => format!(
                 "{open} --path /plaintext --rate 2000 --connections 32 --ledger --json"
@@ -108,6 +101,19 @@ impl Column {
             ),
             Load::Start => "start it and ask until it answers".to_owned(),
         }
+    }
+}
+
+/// The path by which most subjects know a route.
+fn usual_path(route: Route) -> &'static str {
+    match route {
+        Route::Burn { .. } => "/burn/10",
+        Route::File { name: "1k" } => "/file/1k",
+        Route::File { name: "100k" } => "/file/100k",
+        Route::File { .. } => "/file/10m",
+        Route::Json => "/json",
+        Route::Plaintext => "/plaintext",
+        Route::User => "/user/42",
     }
 }
 
@@ -154,7 +160,7 @@ const fn plain(name: &'static str, title: &'static str, connections: u32) -> Col
         name,
         title,
         group: Group::KeepAlive,
-        load: Load::Closed { connections, path: PLAINTEXT, style: Style::KeepAlive },
+        load: Load::Closed { connections, route: Route::Plaintext, style: Style::KeepAlive },
         who: Who::Everybody,
         quantities: CLOSED,
         promises: &[],
@@ -166,20 +172,21 @@ const fn promised(
     name: &'static str,
     title: &'static str,
     connections: u32,
-    path: &'static str,
+    route: Route,
 ) -> Column {
     Column {
-        load: Load::Closed { connections, path, style: Style::KeepAlive },
+        load: Load::Closed { connections, route, style: Style::KeepAlive },
         who: Who::LimitAndOurs,
         promises: &[cpu(1.06)],
         ..plain(name, title, connections)
     }
 }
 
-const fn file(name: &'static str, title: &'static str, path: &'static str) -> Column {
+const fn file(name: &'static str, title: &'static str, file: &'static str) -> Column {
+    let route = Route::File { name: file };
     Column {
         group: Group::Files,
-        load: Load::Closed { connections: 32, path, style: Style::KeepAlive },
+        load: Load::Closed { connections: 32, route, style: Style::KeepAlive },
         ..plain(name, title, 32)
     }
 }
@@ -223,19 +230,19 @@ pub(crate) const COLUMNS: &[Column] = &[
     Column { promises: &[cpu(1.06)], ..plain("plaintext-256", "256 connections", 256) },
     plain("plaintext-512", "512 connections", 512),
     Column { promises: &[cpu(1.10)], ..plain("plaintext-1024", "1,024 connections", 1024) },
-    promised("json-32", "32 connections, /json", 32, "/json"),
-    promised("json-256", "256 connections, /json", 256, "/json"),
-    promised("user-32", "32 connections, /user/{id}", 32, "/user/42"),
-    promised("user-256", "256 connections, /user/{id}", 256, "/user/42"),
+    promised("json-32", "32 connections, /json", 32, Route::Json),
+    promised("json-256", "256 connections, /json", 256, Route::Json),
+    promised("user-32", "32 connections, /user/{id}", 32, Route::User),
+    promised("user-256", "256 connections, /user/{id}", 256, Route::User),
     Column {
         group: Group::Pipelined,
-        load: Load::Closed { connections: 32, path: PLAINTEXT, style: Style::Pipelined },
+        load: Load::Closed { connections: 32, route: Route::Plaintext, style: Style::Pipelined },
         promises: &[cpu(1.10)],
         ..plain("pipelined", "32 connections, 16 requests pipelined", 32)
     },
     Column {
         group: Group::Close,
-        load: Load::Closed { connections: 32, path: PLAINTEXT, style: Style::Close },
+        load: Load::Closed { connections: 32, route: Route::Plaintext, style: Style::Close },
         promises: &[cpu(1.06)],
         ..plain("close", "32 at a time, a connection for each request", 32)
     },
@@ -256,9 +263,9 @@ pub(crate) const COLUMNS: &[Column] = &[
         ],
         promises: &[],
     },
-    file("file-1k", "files of 1 KiB, 32 connections", "/file/1k"),
-    file("file-100k", "files of 100 KiB, 32 connections", "/file/100k"),
-    file("file-10m", "files of 10 MiB, 32 connections", "/file/10m"),
+    file("file-1k", "files of 1 KiB, 32 connections", "1k"),
+    file("file-100k", "files of 100 KiB, 32 connections", "100k"),
+    file("file-10m", "files of 10 MiB, 32 connections", "10m"),
     Column {
         name: "mixed",
         title: "a light route while a heavy one fills the machine",
@@ -324,7 +331,6 @@ const CLOSED: &[Quantity] = &[
     Quantity::ContextSwitchesPerRequest,
     Quantity::MemoryBytes,
 ];
-const PLAINTEXT: &str = "/plaintext";
 /// A tail needs more requests than a median: windows of the fixed rate are this much longer.
 pub(super) const OPEN_FACTOR: u32 = 2;
 

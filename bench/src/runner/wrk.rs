@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -14,7 +13,6 @@ use crate::client;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Load {
     pub(super) connections: u32,
-    pub(super) path: &'static str,
     pub(super) style: Style,
     pub(super) seconds: u32,
 }
@@ -54,22 +52,21 @@ impl Wrk {
         Ok(Self { cpu, pipeline })
     }
 
-    pub(super) fn run(&self, load: Load, address: SocketAddr) -> io::Result<Outcome> {
-        let report = client::run(&mut self.command(load, address), self.cpu)?;
+    pub(super) fn run(&self, load: Load, url: &str) -> io::Result<Outcome> {
+        let report = client::run(&mut self.command(load, url), self.cpu)?;
         parse(&report).ok_or_else(|| io::Error::other(format!("wrk reports {report:?}")))
     }
 
     /// The same load for a moment, of which nothing is read.
-    pub(super) fn warm(&self, load: Load, address: SocketAddr, time: Duration) -> io::Result<()> {
+    pub(super) fn warm(&self, load: Load, url: &str, time: Duration) -> io::Result<()> {
         let load = Load { seconds: 60, ..load };
-        client::run_for(&mut self.command(load, address), self.cpu, time)
+        client::run_for(&mut self.command(load, url), self.cpu, time)
     }
 
-    fn command(&self, load: Load, address: SocketAddr) -> Command {
-        let url = format!("http://{address}{}", load.path);
+    fn command(&self, load: Load, url: &str) -> Command {
         let script = self.pipeline.to_string_lossy();
         let mut command = Command::new(PROGRAM);
-        command.args(arguments(load, &script, &url));
+        command.args(arguments(load, &script, url));
         command
     }
 }
@@ -89,8 +86,8 @@ pub(super) fn version() -> Result<String, String> {
 }
 
 /// The load as a person would type it from the root of a checkout.
-pub(super) fn command_line(load: Load, cpu: usize) -> String {
-    let url = format!("http://127.0.0.1:PORT{}", load.path);
+pub(super) fn command_line(load: Load, path: &str, cpu: usize) -> String {
+    let url = format!("http://127.0.0.1:PORT{path}");
     let mut words = arguments(load, "bench/wrk/pipeline.lua", &url);
     for word in &mut words {
         if word.contains(' ') {
@@ -216,9 +213,9 @@ Requests/sec: 100427.08
 
     #[test]
     fn a_command_can_be_typed() {
-        let load = Load { connections: 8, path: "/x", style: Style::Close, seconds: 1 };
+        let load = Load { connections: 8, style: Style::Close, seconds: 1 };
         let line = "taskset -c 1 wrk -t1 -c8 -d1s --latency -H 'Connection: close' \
                     http://127.0.0.1:PORT/x";
-        assert_eq!(command_line(load, 1), line);
+        assert_eq!(command_line(load, "/x", 1), line);
     }
 }
