@@ -8,6 +8,7 @@ mod report;
 mod result;
 mod runner;
 mod server;
+mod statistics;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -41,6 +42,7 @@ fn run() -> Result<bool, Box<dyn Error>> {
         Some("hyper") => serve_hyper(arguments),
         Some("instructions") => instructions::run(arguments),
         Some("instructions-subject") => instructions::run_subject(arguments),
+        Some("report") => report::run(arguments),
         _ => Err(USAGE.into()),
     }
 }
@@ -76,5 +78,7 @@ const USAGE: &str = "\
 usage: corewise-bench http [--quick] [--rounds N] [--seconds S] [--columns A,B] [--subjects A,B]
                            [--save] [--strict]   CPU per request of the whole server, by wrk
        corewise-bench instructions [--update] [--counts FILE]        instruction counts, as in CI
+       corewise-bench report DATA [--folder FOLDER] [--baseline DATA] [--fail-over 5%]
+                                                                     a run's pages and table again
        corewise-bench bare [--cpu N] [--port P] [--ring OPTION,..]   the limit: a bare ring loop
        corewise-bench hyper [--cpu N] [--port P]                     a plain hyper server";
