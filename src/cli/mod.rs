@@ -393,7 +393,7 @@ variables over the file.
 
 Exit codes:
     0  stopped as asked
-    1  doctor found something, or init a file that is there
+    1  doctor or bench found something, or init a file that is there
     2  the command line cannot be understood
    69  io_uring is not available
    71  the system refused something
