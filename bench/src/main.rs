@@ -7,6 +7,8 @@ mod instructions;
 mod result;
 mod runner;
 mod server;
+#[expect(dead_code, unused_imports, reason = "the new runner starts its subjects by it")]
+mod subject;
 
 use std::error::Error;
 use std::process::ExitCode;
