@@ -174,10 +174,11 @@ const fn promised(
     connections: u32,
     route: Route,
 ) -> Column {
+    const PROMISES: &[Promise] = &[cpu(1.06)];
     Column {
         load: Load::Closed { connections, route, style: Style::KeepAlive },
         who: Who::LimitAndOurs,
-        promises: &[cpu(1.06)],
+        promises: PROMISES,
         ..plain(name, title, connections)
     }
 }
