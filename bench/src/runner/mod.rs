@@ -165,6 +165,9 @@ impl<'a> Measuring<'a> {
         interrupt::watch().map_err(broken)?;
         // Whoever is started pins itself; this process waits on the core of the load.
         crate::server::pin(settings.cores.client).map_err(broken)?;
+        let describe =
+            |column: &&Column| column.described(settings.cores, settings.seconds, settings.rate);
+        let columns: Vec<_> = settings.columns.iter().map(describe).collect();
         let mut contestants = Vec::new();
         let mut subjects = Vec::new();
         for description in &settings.subjects {
@@ -175,20 +178,20 @@ impl<'a> Measuring<'a> {
                 }
                 Err(state) => (None, None, state),
             };
-            let mut entry = description.entry(version, state);
+            let mut entry = description.entry(version, state, &columns);
             for column in &settings.columns {
                 if column.who == Who::LimitAndOurs && !holds_promises(description.role) {
                     let why = "only a promise of corewise needs this column".to_owned();
                     entry.declined.insert(column.name.to_owned(), why);
-                } else if let Some(why) = declines(description, column) {
-                    entry.declined.insert(column.name.to_owned(), why);
+                } else if let Load::Event(event) = column.load
+                    && let Err(why) = description.supports(event)
+                {
+                    entry.declined.entry(column.name.to_owned()).or_insert(why);
                 }
             }
             subjects.push(entry);
             contestants.push(Contestant { description: description.clone(), ready });
         }
-        let described =
-            |column: &&Column| column.described(settings.cores, settings.seconds, settings.rate);
         let plan = Plan {
             command: settings.command.clone(),
             rounds: settings.rounds,
@@ -202,7 +205,7 @@ impl<'a> Measuring<'a> {
             machine,
             plan,
             subjects,
-            columns: settings.columns.iter().map(described).collect(),
+            columns,
             windows: Vec::new(),
         };
         let mut measuring = Self {
@@ -518,17 +521,6 @@ fn promises_are_kept(run: &Run) -> bool {
 
 fn holds_promises(role: Role) -> bool {
     matches!(role, Role::Limit | Role::LimitAgain | Role::Ours)
-}
-
-/// Why a subject is left out of a column, in its own words.
-fn declines(subject: &Description, column: &Column) -> Option<String> {
-    if let Some(why) = subject.declines(column.name, column.group) {
-        return Some(why.to_owned());
-    }
-    match column.load {
-        Load::Event(event) => subject.supports(event).err(),
-        _ => None,
-    }
 }
 
 fn failed_window() -> Window {
