@@ -2,12 +2,17 @@
 
 mod arguments;
 mod bare;
+mod client;
 mod hyper_server;
 mod instructions;
+mod interrupt;
 mod open;
+mod report;
 mod result;
 mod runner;
 mod server;
+mod stub;
+mod subject;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -41,6 +46,8 @@ fn run() -> Result<bool, Box<dyn Error>> {
         Some("hyper") => serve_hyper(arguments),
         Some("instructions") => instructions::run(arguments),
         Some("instructions-subject") => instructions::run_subject(arguments),
+        Some("open") => open::run(arguments),
+        Some("stub") => stub::run(arguments),
         _ => Err(USAGE.into()),
     }
 }
@@ -50,21 +57,21 @@ fn serve_bare(mut arguments: Arguments) -> Result<bool, Box<dyn Error>> {
     for word in arguments.list("--ring")? {
         options.set(&word)?;
     }
-    let listener = open(arguments)?;
+    let listener = listen(arguments)?;
     server::announce(&listener)?;
     bare::run(&listener, &options)?;
     Ok(true)
 }
 
 fn serve_hyper(arguments: Arguments) -> Result<bool, Box<dyn Error>> {
-    let listener = open(arguments)?;
+    let listener = listen(arguments)?;
     server::announce(&listener)?;
     hyper_server::run(listener)?;
     Ok(true)
 }
 
 /// Pins this process and listens, as both servers of this package are started.
-fn open(mut arguments: Arguments) -> Result<std::net::TcpListener, Box<dyn Error>> {
+fn listen(mut arguments: Arguments) -> Result<std::net::TcpListener, Box<dyn Error>> {
     let cpu = arguments.value("--cpu")?.unwrap_or(0);
     let port = arguments.value("--port")?.unwrap_or(0);
     arguments.finish()?;
@@ -77,4 +84,14 @@ usage: corewise-bench http [--quick] [--rounds N] [--seconds S] [--columns A,B] 
                            [--save] [--strict]   CPU per request of the whole server, by wrk
        corewise-bench instructions [--update] [--counts FILE]        instruction counts, as in CI
        corewise-bench bare [--cpu N] [--port P] [--ring OPTION,..]   the limit: a bare ring loop
-       corewise-bench hyper [--cpu N] [--port P]                     a plain hyper server";
+       corewise-bench hyper [--cpu N] [--port P]                     a plain hyper server
+       corewise-bench open --address HOST:PORT --rate R [--path P] [--connections C] [--seconds S]
+                           [--poisson [--seed N]] [--new-connections] [--expect 200,503]
+                           [--body TEXT] [--heavy-path P --heavy C [--heavy-rate R]
+                           [--heavy-leave-after MS]] [--leave-after MS] [--ledger] [--timeout MS]
+                           [--drain MS] [--sleep] [--late-max US] [--cpu N] [--json]
+                                                  latency at a fixed rate: an open loop
+       corewise-bench stub [--cpu N] [--port P] [--burn-us N] [--children N] [--child-every N]
+                           [--ready-after-ms N] [--stall-ms N (--stall-every-ms N|--stall-at N)]
+                           [--(close|cut|never|wrong-content|wrong-status)-every N]
+                                                  a server of known cost and known faults";

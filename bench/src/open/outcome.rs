@@ -1,6 +1,7 @@
 //! What the open-loop generator found, as it prints it and as the runner reads it.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display};
 
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +98,8 @@ pub(crate) struct Generator {
     pub(crate) late: bool,
     /// Whether it never slept.
     pub(crate) spin: bool,
+    /// Beginning of the schedule on the clock that all processes of a machine share.
+    pub(crate) began_monotonic_ns: u64,
 }
 
 /// Every light request, accounted for once and in time.
@@ -159,6 +162,49 @@ impl Latency {
     }
 }
 
+/// For a person at a terminal.
+impl Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "light\n{}", self.light)?;
+        if let Some(heavy) = &self.heavy {
+            write!(f, "heavy\n{heavy}")?;
+        }
+        if let Some(account) = &self.ledger {
+            let Account { longest_gap_ms, longest_gap_at_ms, .. } = account;
+            writeln!(f, "longest gap  {longest_gap_ms:.1} ms, at {longest_gap_at_ms:.0} ms")?;
+        }
+        writeln!(f, "lateness     {}", self.generator.lateness)?;
+        if self.generator.late {
+            let most = self.generator.lateness_max_us;
+            writeln!(f, "late: the generator was over {most} us late, so the tail is its own")?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (right, rate) = (self.right(), self.right_per_second);
+        writeln!(f, "  requests   {} due, {right} answered right, {rate:.0}/s", self.intended)?;
+        for (fate, count) in self.fates.iter().filter(|(fate, _)| **fate != Fate::Right) {
+            writeln!(f, "  {count} {fate:?}")?;
+        }
+        writeln!(f, "  latency    {}", self.latency)?;
+        writeln!(f, "  service    {}", self.service)
+    }
+}
+
+impl Display for Latency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for percentile in [50.0, 99.0, 99.9, 99.99] {
+            if let Some(us) = self.at(percentile) {
+                write!(f, "p{percentile} {us:.0} us  ")?;
+            }
+        }
+        write!(f, "max {:.0} us", self.max_us)
+    }
+}
+
 /// Width of a bucket of `Account::right_by_bucket`.
 pub(crate) const BUCKET_MS: u64 = 10;
 
@@ -191,8 +237,13 @@ mod tests {
             latency: latency.clone(),
             ..Stream::default()
         };
-        let generator =
-            Generator { lateness: latency, lateness_max_us: 1.0, late: false, spin: true };
+        let generator = Generator {
+            lateness: latency,
+            lateness_max_us: 1.0,
+            late: false,
+            spin: true,
+            began_monotonic_ns: 7,
+        };
         let outcome = Outcome { took_seconds: 1.0, light, heavy: None, generator, ledger: None };
         let text = serde_json::to_string(&outcome).unwrap();
         assert_eq!(serde_json::from_str::<Outcome>(&text).unwrap(), outcome);
@@ -200,8 +251,7 @@ mod tests {
 
     #[test]
     fn percentiles_are_found_by_their_number() {
-        let latency =
-            Latency { percentiles: vec![(50.0, 1.0), (99.9, 7.0)], ..Latency::default() };
+        let latency = Latency { percentiles: vec![(50.0, 1.0), (99.9, 7.0)], ..Latency::default() };
         assert_eq!((latency.at(99.9), latency.at(99.99)), (Some(7.0), None));
     }
 }
