@@ -52,6 +52,7 @@ impl Guarded {
         unsafe {
             command.pre_exec(move || {
                 process::setsid()?;
+                process::set_child_subreaper(Some(process::getpid()))?;
                 match libc::fork() {
                     -1 => Err(io::Error::last_os_error()),
                     0 => become_root(cpu),
@@ -130,12 +131,10 @@ fn watch(root: i32, life: RawFd, reports: RawFd) -> ! {
 
 fn guard(root: i32, life: BorrowedFd<'_>, reports: BorrowedFd<'_>) -> rustix::io::Result<()> {
     let root = Pid::from_raw(root).ok_or(rustix::io::Errno::SRCH)?;
-    let adopted = process::set_child_subreaper(Some(process::getpid()));
     let descriptor = process::pidfd_open(root, PidfdFlags::empty())?;
     rustix::io::write(reports, &root.as_raw_nonzero().get().to_ne_bytes())?;
     let mut wakers =
         [PollFd::from_borrowed_fd(life, PollFlags::IN), PollFd::new(&descriptor, PollFlags::IN)];
-    adopted?;
     while matches!(poll(&mut wakers, None), Err(rustix::io::Errno::INTR)) {}
     let ended = match wakers[1].revents().is_empty() {
         true => None,
@@ -161,7 +160,7 @@ fn kill_children() {
                 let _gone = process::kill_process(child, Signal::KILL);
             }
         }
-        if process::wait(WaitOptions::empty()) == Err(rustix::io::Errno::CHILD) {
+        if matches!(process::wait(WaitOptions::empty()), Err(rustix::io::Errno::CHILD)) {
             return;
         }
     }

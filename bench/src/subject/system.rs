@@ -26,8 +26,17 @@ impl Description {
         Ok(Ready { description: self.clone(), program, version })
     }
 
-    /// How the subject stands in the data of a run.
-    pub(crate) fn entry(&self, version: Option<String>, state: State) -> result::Subject {
+    /// How the subject stands in the data of a run with these columns.
+    pub(crate) fn entry(
+        &self,
+        version: Option<String>,
+        state: State,
+        columns: &[result::Column],
+    ) -> result::Subject {
+        let declined = |column: &result::Column| {
+            let why = self.declines(&column.name, column.group)?;
+            Some((column.name.clone(), why.to_owned()))
+        };
         result::Subject {
             name: self.name.clone(),
             title: self.title.clone(),
@@ -35,7 +44,7 @@ impl Description {
             version,
             commands: self.commands(),
             state,
-            declined: self.declined().clone(),
+            declined: columns.iter().filter_map(declined).collect(),
             note: self.note.clone(),
         }
     }
