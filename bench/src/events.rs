@@ -1,96 +1,58 @@
 //! Something happens to a server under load: who is not answered, and for how long nobody is.
 
-use std::fmt::{self, Display};
-use std::io;
+use std::error::Error;
 use std::thread;
 use std::time::Duration;
 
 use crate::interrupt;
-use crate::open::{self, Outcome, Settings};
-use crate::subject::{Event, EventError, Route, Running};
+use crate::open::{self, Settings};
+use crate::reading::Reading;
+use crate::result::Quantity;
+use crate::subject::{Event, Route, Running};
 
-/// A load with an event in its middle.
-#[derive(Clone, Debug)]
-pub(crate) struct Measured {
-    pub(crate) outcome: Outcome,
-    /// When the event began, from the first intended moment.
-    pub(crate) event_at_ms: f64,
-    /// Until the server was told, or had come back where that is part of the event.
-    pub(crate) event_took_ms: f64,
-}
-
-/// Why there are no figures.
-#[derive(Debug)]
-pub(crate) enum EventsError {
-    /// The event did not happen.
-    Event(EventError),
-    Io(io::Error),
-    /// It did not happen while the load ran, so the load says nothing of it.
-    Missed { at_ms: f64, seconds: f64 },
-}
-
-/// Puts the load on the server and lets the event happen in its middle.
+/// Puts a ledgered load on the server and lets the event happen in its middle.
 pub(crate) fn measure(
     running: &mut Running,
     event: Event,
     client_cpu: usize,
-    seconds: f64,
-) -> Result<Measured, EventsError> {
-    let settings = settings(running, seconds);
+) -> Result<Reading, Box<dyn Error>> {
+    running.check(Route::Plaintext)?;
+    let settings = settings(running);
     let (loaded, happened) = thread::scope(|scope| {
         let load = scope.spawn(|| open::run_beside(&settings, client_cpu));
-        let happened = happen(running, event, Duration::from_secs_f64(seconds / 2.0));
-        let loaded = load.join().expect("the thread of the load does not panic");
-        (loaded, happened)
+        let happened = happen(running, event);
+        (load.join().expect("the thread of the load does not panic"), happened)
     });
-    let (begin_ns, end_ns) = happened?;
+    let at_ns = happened?;
     let outcome = loaded?;
-    let began_ns = outcome.generator.began_monotonic_ns;
-    let event_at_ms = (begin_ns as f64 - began_ns as f64) / 1e6;
-    if !(0.0..seconds * 1e3).contains(&event_at_ms) {
-        return Err(EventsError::Missed { at_ms: event_at_ms, seconds });
+    let at_ms = (at_ns as f64 - outcome.generator.began_monotonic_ns as f64) / 1e6;
+    // Then the load would say nothing of the event.
+    if !(0.0..SECONDS * 1e3).contains(&at_ms) {
+        return Err(format!("the event came {at_ms:.0} ms into a load of {SECONDS} s").into());
     }
-    Ok(Measured { outcome, event_at_ms, event_took_ms: (end_ns - begin_ns) as f64 / 1e6 })
+    running.check(Route::Plaintext)?;
+    let account = outcome.ledger.as_ref().ok_or("the generator kept no ledger")?;
+    let mut reading = outcome.reading();
+    reading.figures.insert(Quantity::FailedRequests, outcome.light.failed() as f64);
+    reading.figures.insert(Quantity::LongestGapMs, account.longest_gap_ms);
+    Ok(reading)
 }
 
-/// The load as a person would type it.
-pub(crate) fn command(running: &Running, seconds: f64) -> String {
-    format!("corewise-bench open {}", settings(running, seconds).words().join(" "))
+/// When the event began, on the clock that all processes share.
+fn happen(running: &mut Running, event: Event) -> Result<u64, Box<dyn Error>> {
+    interrupt::sleep(Duration::from_secs_f64(SECONDS / 2.0))?;
+    let at_ns = open::monotonic_ns();
+    running.event(event)?;
+    Ok(at_ns)
 }
 
-/// When the event began and was over, on the clock that all processes share.
-fn happen(running: &mut Running, event: Event, after: Duration) -> Result<(u64, u64), EventsError> {
-    interrupt::sleep(after)?;
-    let begin_ns = open::monotonic_ns();
-    running.event(event).map_err(EventsError::Event)?;
-    Ok((begin_ns, open::monotonic_ns()))
-}
-
-fn settings(running: &Running, seconds: f64) -> Settings {
+fn settings(running: &Running) -> Settings {
     let path = running.path(Route::Plaintext);
     let plain = Settings::new(running.address(), &path, RATE);
-    Settings { seconds, connections: CONNECTIONS, ledger: true, ..plain }
+    Settings { seconds: SECONDS, connections: CONNECTIONS, ledger: true, ..plain }
 }
-
-impl From<io::Error> for EventsError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl Display for EventsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Event(error) => error.fmt(f),
-            Self::Io(error) => error.fmt(f),
-            Self::Missed { at_ms, seconds } => {
-                write!(f, "the event came {at_ms:.0} ms into a load of {seconds} s")
-            }
-        }
-    }
-}
-
-impl std::error::Error for EventsError {}
 
 const RATE: f64 = 2_000.0;
 const CONNECTIONS: usize = 32;
+/// Long enough for a server to come back in: the event has half of it.
+const SECONDS: f64 = 4.0;

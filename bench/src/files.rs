@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::open::Random;
 
@@ -38,9 +38,11 @@ impl Served {
     }
 }
 
-/// Writes all files. Whoever serves may be another user, so everybody may read them.
-pub(crate) fn make(root: &Path) -> io::Result<()> {
-    fs::create_dir_all(root)?;
+/// Makes a root with all files in `folder`. Whoever serves may be another user, so everybody may
+/// read them.
+pub(crate) fn make(folder: &Path) -> io::Result<PathBuf> {
+    let root = folder.join("root");
+    fs::create_dir_all(&root)?;
     for served in FILES {
         let path = root.join(served.name);
         let write = || -> io::Result<()> {
@@ -50,7 +52,7 @@ pub(crate) fn make(root: &Path) -> io::Result<()> {
         };
         write().map_err(|error| io::Error::new(error.kind(), format!("{path:?}: {error}")))?;
     }
-    Ok(())
+    Ok(root)
 }
 
 #[cfg(test)]
@@ -59,8 +61,8 @@ mod tests {
 
     #[test]
     fn files_have_their_length_and_damage_is_found() {
-        let root = std::env::temp_dir().join(format!("corewise-files-{}", std::process::id()));
-        make(&root).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let root = make(folder.path()).unwrap();
         for served in FILES {
             assert_eq!(fs::metadata(root.join(served.name)).unwrap().len(), served.bytes as u64);
             assert!(served.is_intact(&root).unwrap());
@@ -72,7 +74,6 @@ mod tests {
         assert!(!FILES[0].is_intact(&root).unwrap());
         fs::remove_file(&path).unwrap();
         assert!(FILES[0].is_intact(&root).is_err());
-        fs::remove_dir_all(&root).unwrap();
     }
 
     #[test]

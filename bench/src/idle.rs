@@ -1,59 +1,93 @@
 //! Connections that were served once and then say nothing: what they cost in memory and in CPU.
 
+use std::collections::BTreeMap;
+use std::error::Error;
 use std::fmt::{self, Display};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::interrupt;
+use crate::reading::Reading;
+use crate::result::Quantity;
+use crate::runner::usage;
+use crate::subject::{Route, Running};
+
+/// Holds 2,000 and then 10,000 connections, and lets them say nothing for `idle`.
+pub(crate) fn measure(running: &mut Running, idle: Duration) -> Result<Reading, Box<dyn Error>> {
+    running.check(Route::Plaintext)?;
+    let process = running.process();
+    let usage = || {
+        let tree = usage::tree(process)?;
+        Ok(Usage { cpu_ns: tree.cpu_ns, memory_bytes: usage::proportional_bytes(&tree)? })
+    };
+    let found = hold(running.address(), COUNTS, idle, usage)?;
+    running.check(Route::Plaintext)?;
+    Ok(Reading {
+        figures: BTreeMap::from([
+            (Quantity::IdleBytes, found.bytes_per_connection),
+            (Quantity::IdleCpuPercent, found.cpu_percent),
+        ]),
+        // One when it was opened, one when it was over.
+        requests: 2 * COUNTS.many as u64,
+        ..Reading::default()
+    })
+}
 
 /// What idle connections cost.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Idle {
-    pub(crate) bytes_per_connection: f64,
-    pub(crate) cpu_percent: f64,
+struct Idle {
+    bytes_per_connection: f64,
+    cpu_percent: f64,
 }
 
 /// What the process tree of a server uses at one moment.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Usage {
-    pub(crate) cpu_ns: u64,
-    pub(crate) memory_bytes: u64,
+struct Usage {
+    cpu_ns: u64,
+    memory_bytes: u64,
 }
 
 /// How many connections the memory is read at. The first are there so that what a server takes
 /// once, however late, is in both readings.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Counts {
-    pub(crate) few: usize,
-    pub(crate) many: usize,
+struct Counts {
+    few: usize,
+    many: usize,
 }
 
 /// Why there are no figures.
 #[derive(Debug)]
-pub(crate) enum IdleError {
+enum IdleError {
     /// Of the connections that were asked for, the server took only so many.
-    Refused { held: usize, asked: usize, why: io::Error },
+    Refused {
+        held: usize,
+        asked: usize,
+        why: io::Error,
+    },
     /// So many were closed while they said nothing.
-    Closed { gone: usize, asked: usize },
+    Closed {
+        gone: usize,
+        asked: usize,
+    },
     Io(io::Error),
 }
 
 /// Opens the connections, reads the memory of the server twice, and then its CPU for `idle`.
-pub(crate) fn measure(
+fn hold(
     address: SocketAddr,
     counts: Counts,
     idle: Duration,
     mut usage: impl FnMut() -> io::Result<Usage>,
 ) -> Result<Idle, IdleError> {
     let mut connections = Vec::with_capacity(counts.many);
-    let measured = measure_with(&mut connections, address, counts, idle, &mut usage);
+    let held = hold_all(&mut connections, address, counts, idle, &mut usage);
     // Also when it failed: ten thousand of TIME_WAIT would slow the next subject down.
     reset(&connections)?;
-    measured
+    held
 }
 
-fn measure_with(
+fn hold_all(
     connections: &mut Vec<TcpStream>,
     address: SocketAddr,
     counts: Counts,
@@ -146,18 +180,10 @@ impl Display for IdleError {
     }
 }
 
-impl std::error::Error for IdleError {}
+impl Error for IdleError {}
 
-impl Counts {
-    /// What the promises are about.
-    pub(crate) const FULL: Self = Self { few: 2_000, many: 10_000 };
-
-    /// Descriptors that measuring takes, on either side.
-    pub(crate) fn descriptors(self) -> u64 {
-        self.many as u64 + 200
-    }
-}
-
+/// What the promises are about.
+const COUNTS: Counts = Counts { few: 2_000, many: 10_000 };
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
@@ -184,7 +210,9 @@ mod tests {
     fn answer(stream: &mut TcpStream) -> bool {
         let read = stream.read(&mut [0; 1024]);
         matches!(read, Ok(1..))
-            && stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\nHello, World!").is_ok()
+            && stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\nHello, World!")
+                .is_ok()
     }
 
     /// Memory and CPU that grow with each reading.
@@ -196,25 +224,25 @@ mod tests {
         }
     }
 
-    const COUNTS: Counts = Counts { few: 4, many: 24 };
+    const SMALL: Counts = Counts { few: 4, many: 24 };
     const IDLE: Duration = Duration::from_millis(1);
 
     #[test]
     fn memory_is_divided_among_the_added_connections() {
-        let idle = measure(server(100, false), COUNTS, IDLE, growing()).unwrap();
+        let idle = hold(server(100, false), SMALL, IDLE, growing()).unwrap();
         assert!((idle.bytes_per_connection - 200.0).abs() < 1e-9);
         assert!(idle.cpu_percent > 0.0 && idle.cpu_percent <= 0.1, "{idle:?}");
     }
 
     #[test]
     fn a_server_that_takes_too_few_is_named_with_how_many() {
-        let error = measure(server(10, false), COUNTS, IDLE, growing()).unwrap_err();
+        let error = hold(server(10, false), SMALL, IDLE, growing()).unwrap_err();
         assert!(error.to_string().starts_with("it took 10 of 24 connections"), "{error}");
     }
 
     #[test]
     fn connections_that_go_are_missed() {
-        let error = measure(server(100, true), COUNTS, IDLE, growing()).unwrap_err();
+        let error = hold(server(100, true), SMALL, IDLE, growing()).unwrap_err();
         assert_eq!(error.to_string(), "it closed 24 of 24 connections while they were idle");
     }
 }

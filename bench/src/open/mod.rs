@@ -27,7 +27,7 @@ use std::io;
 use std::process::Command;
 
 pub(crate) use self::generator::monotonic_ns;
-pub(crate) use self::outcome::{Account, BUCKET_MS, Fate, Generator, Latency, Outcome, Stream};
+pub(crate) use self::outcome::Outcome;
 pub(crate) use self::schedule::Random;
 pub(crate) use self::settings::{Heavy, Settings};
 use crate::arguments::Arguments;

@@ -5,6 +5,9 @@ use std::fmt::{self, Display};
 
 use serde::{Deserialize, Serialize};
 
+use crate::reading::Reading;
+use crate::result::Quantity;
+
 /// A finished load.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Outcome {
@@ -114,6 +117,27 @@ pub(crate) struct Account {
     pub(crate) right_by_bucket: Vec<u32>,
 }
 
+impl Outcome {
+    /// The part of a window that follows from the light requests.
+    pub(crate) fn reading(&self) -> Reading {
+        let light = &self.light;
+        let latency = &light.latency;
+        let known = QUANTITIES.iter().filter_map(|(at, name)| Some((*name, latency.at(*at)?)));
+        let mut figures: BTreeMap<Quantity, f64> = known.collect();
+        figures.insert(Quantity::LatencyMaxUs, latency.max_us);
+        figures.insert(Quantity::RequestsPerSecond, light.right_per_second);
+        let late = self.generator.late.then(|| "the generator was late itself".to_owned());
+        Reading {
+            figures,
+            requests: light.right(),
+            answer_bytes: light.answer_bytes,
+            errors: light.errors(),
+            disturbances: late.into_iter().collect(),
+            percentiles: latency.percentiles.clone(),
+        }
+    }
+}
+
 impl Stream {
     pub(crate) fn count(&self, fate: Fate) -> u64 {
         self.fates.get(&fate).copied().unwrap_or(0)
@@ -207,6 +231,14 @@ impl Display for Latency {
 
 /// Width of a bucket of `Account::right_by_bucket`.
 pub(crate) const BUCKET_MS: u64 = 10;
+
+const QUANTITIES: [(f64, Quantity); 5] = [
+    (50.0, Quantity::LatencyP50Us),
+    (90.0, Quantity::LatencyP90Us),
+    (99.0, Quantity::LatencyP99Us),
+    (99.9, Quantity::LatencyP999Us),
+    (99.99, Quantity::LatencyP9999Us),
+];
 
 #[cfg(test)]
 mod tests {
