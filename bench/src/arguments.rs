@@ -48,6 +48,11 @@ impl Arguments {
         Ok(value.map_or_else(Vec::new, |v| v.split(',').map(str::to_owned).collect()))
     }
 
+    /// What nobody has taken yet, to be handed on.
+    pub(crate) fn rest(&self) -> Vec<String> {
+        self.words.clone()
+    }
+
     /// Refuses what nobody asked for.
     pub(crate) fn finish(self) -> Result<(), String> {
         match self.words.first() {

@@ -18,6 +18,7 @@ mod runner;
 mod server;
 mod start;
 mod statistics;
+mod stub;
 mod subject;
 
 use std::error::Error;
@@ -49,6 +50,8 @@ fn run() -> Result<Exit, Box<dyn Error>> {
         Some("hyper") => serve_hyper(arguments)?,
         Some("instructions") => instructions::run(arguments)?,
         Some("instructions-subject") => instructions::run_subject(arguments)?,
+        Some("open") => open::run(arguments)?,
+        Some("stub") => stub::run(arguments)?,
         _ => return bench(),
     };
     Ok(if passed { Exit::Clean } else { Exit::Found })
@@ -90,21 +93,21 @@ fn serve_bare(mut arguments: Arguments) -> Result<bool, Box<dyn Error>> {
     for word in arguments.list("--ring")? {
         options.set(&word)?;
     }
-    let listener = open(arguments)?;
+    let listener = listen(arguments)?;
     server::announce(&listener)?;
     bare::run(&listener, &options)?;
     Ok(true)
 }
 
 fn serve_hyper(arguments: Arguments) -> Result<bool, Box<dyn Error>> {
-    let listener = open(arguments)?;
+    let listener = listen(arguments)?;
     server::announce(&listener)?;
     hyper_server::run(listener)?;
     Ok(true)
 }
 
 /// Pins this process and listens, as both servers of this package are started.
-fn open(mut arguments: Arguments) -> Result<std::net::TcpListener, Box<dyn Error>> {
+fn listen(mut arguments: Arguments) -> Result<std::net::TcpListener, Box<dyn Error>> {
     let cpu = arguments.value("--cpu")?.unwrap_or(0);
     let port = arguments.value("--port")?.unwrap_or(0);
     arguments.finish()?;

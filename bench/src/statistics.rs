@@ -236,11 +236,7 @@ impl<'a> Statistics<'a> {
     }
 
     /// The subject's ratio to the bare loop.
-    pub(crate) fn to_limit(
-        &self,
-        measure: Measure<'_>,
-        subject: &str,
-    ) -> Result<Summary, NoRatio> {
+    pub(crate) fn to_limit(&self, measure: Measure<'_>, subject: &str) -> Result<Summary, NoRatio> {
         let against = &self.limit().ok_or(NoRatio::NothingToCompareWith)?.name;
         self.ratio(measure, Pair { subject, against })
     }

@@ -64,9 +64,12 @@ fn report() -> Command {
         .value_parser(value_parser!(PathBuf))
         .help("the data.json of a run");
     let out = path(OUT, "DIR", ValueHint::DirPath, "where to [default: beside the file]");
-    Command::new(REPORT)
-        .about("Write the pages of an earlier run again")
-        .args([file, out, path(BASELINE, "FILE", ValueHint::FilePath, BASELINE_HELP), fail_over()])
+    Command::new(REPORT).about("Write the pages of an earlier run again").args([
+        file,
+        out,
+        path(BASELINE, "FILE", ValueHint::FilePath, BASELINE_HELP),
+        fail_over(),
+    ])
 }
 
 fn flag(name: &'static str, help: &'static str) -> Arg {

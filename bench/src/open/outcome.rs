@@ -1,8 +1,12 @@
 //! What the open-loop generator found, as it prints it and as the runner reads it.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display};
 
 use serde::{Deserialize, Serialize};
+
+use crate::reading::Reading;
+use crate::result::Quantity;
 
 /// A finished load.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -97,6 +101,8 @@ pub(crate) struct Generator {
     pub(crate) late: bool,
     /// Whether it never slept.
     pub(crate) spin: bool,
+    /// Beginning of the schedule on the clock that all processes of a machine share.
+    pub(crate) began_monotonic_ns: u64,
 }
 
 /// Every light request, accounted for once and in time.
@@ -109,6 +115,27 @@ pub(crate) struct Account {
     pub(crate) longest_gap_at_ms: f64,
     /// Right answers in each 10 ms.
     pub(crate) right_by_bucket: Vec<u32>,
+}
+
+impl Outcome {
+    /// The part of a window that follows from the light requests.
+    pub(crate) fn reading(&self) -> Reading {
+        let light = &self.light;
+        let latency = &light.latency;
+        let known = QUANTITIES.iter().filter_map(|(at, name)| Some((*name, latency.at(*at)?)));
+        let mut figures: BTreeMap<Quantity, f64> = known.collect();
+        figures.insert(Quantity::LatencyMaxUs, latency.max_us);
+        figures.insert(Quantity::RequestsPerSecond, light.right_per_second);
+        let late = self.generator.late.then(|| "the generator was late itself".to_owned());
+        Reading {
+            figures,
+            requests: light.right(),
+            answer_bytes: light.answer_bytes,
+            errors: light.errors(),
+            disturbances: late.into_iter().collect(),
+            percentiles: latency.percentiles.clone(),
+        }
+    }
 }
 
 impl Stream {
@@ -159,8 +186,59 @@ impl Latency {
     }
 }
 
+/// For a person at a terminal.
+impl Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "light\n{}", self.light)?;
+        if let Some(heavy) = &self.heavy {
+            write!(f, "heavy\n{heavy}")?;
+        }
+        if let Some(account) = &self.ledger {
+            let Account { longest_gap_ms, longest_gap_at_ms, .. } = account;
+            writeln!(f, "longest gap  {longest_gap_ms:.1} ms, at {longest_gap_at_ms:.0} ms")?;
+        }
+        writeln!(f, "lateness     {}", self.generator.lateness)?;
+        if self.generator.late {
+            let most = self.generator.lateness_max_us;
+            writeln!(f, "late: the generator was over {most} us late, so the tail is its own")?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (right, rate) = (self.right(), self.right_per_second);
+        writeln!(f, "  requests   {} due, {right} answered right, {rate:.0}/s", self.intended)?;
+        for (fate, count) in self.fates.iter().filter(|(fate, _)| **fate != Fate::Right) {
+            writeln!(f, "  {count} {fate:?}")?;
+        }
+        writeln!(f, "  latency    {}", self.latency)?;
+        writeln!(f, "  service    {}", self.service)
+    }
+}
+
+impl Display for Latency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for percentile in [50.0, 99.0, 99.9, 99.99] {
+            if let Some(us) = self.at(percentile) {
+                write!(f, "p{percentile} {us:.0} us  ")?;
+            }
+        }
+        write!(f, "max {:.0} us", self.max_us)
+    }
+}
+
 /// Width of a bucket of `Account::right_by_bucket`.
 pub(crate) const BUCKET_MS: u64 = 10;
+
+const QUANTITIES: [(f64, Quantity); 5] = [
+    (50.0, Quantity::LatencyP50Us),
+    (90.0, Quantity::LatencyP90Us),
+    (99.0, Quantity::LatencyP99Us),
+    (99.9, Quantity::LatencyP999Us),
+    (99.99, Quantity::LatencyP9999Us),
+];
 
 #[cfg(test)]
 mod tests {
@@ -191,8 +269,13 @@ mod tests {
             latency: latency.clone(),
             ..Stream::default()
         };
-        let generator =
-            Generator { lateness: latency, lateness_max_us: 1.0, late: false, spin: true };
+        let generator = Generator {
+            lateness: latency,
+            lateness_max_us: 1.0,
+            late: false,
+            spin: true,
+            began_monotonic_ns: 7,
+        };
         let outcome = Outcome { took_seconds: 1.0, light, heavy: None, generator, ledger: None };
         let text = serde_json::to_string(&outcome).unwrap();
         assert_eq!(serde_json::from_str::<Outcome>(&text).unwrap(), outcome);
@@ -200,8 +283,7 @@ mod tests {
 
     #[test]
     fn percentiles_are_found_by_their_number() {
-        let latency =
-            Latency { percentiles: vec![(50.0, 1.0), (99.9, 7.0)], ..Latency::default() };
+        let latency = Latency { percentiles: vec![(50.0, 1.0), (99.9, 7.0)], ..Latency::default() };
         assert_eq!((latency.at(99.9), latency.at(99.99)), (Some(7.0), None));
     }
 }

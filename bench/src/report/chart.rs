@@ -69,8 +69,7 @@ impl Scale {
 
     /// Zeros lie on the lower end.
     pub(super) fn log(values: impl Iterator<Item = f64>) -> Self {
-        let positive: Vec<f64> =
-            values.filter(|value| value.is_finite() && *value > 0.0).collect();
+        let positive: Vec<f64> = values.filter(|value| value.is_finite() && *value > 0.0).collect();
         let low = positive.iter().copied().fold(f64::INFINITY, f64::min);
         let high = positive.iter().copied().fold(0.0, f64::max);
         if positive.is_empty() {
@@ -165,12 +164,15 @@ pub(super) fn strip(mark: Mark, scale: Scale, limit: Option<f64>) -> String {
 pub(super) fn strip_axis(scale: Scale, label: impl Fn(f64) -> String) -> String {
     let mut svg = String::from("<svg class=\"axis\" aria-hidden=\"true\">");
     for tick in scale.ticks() {
-        put(&mut svg, format_args!(
-            "<text class=\"{}\" x=\"{}\" y=\"13\">{}</text>",
-            anchor(scale.at(tick)),
-            inset(scale.at(tick)),
-            label(tick)
-        ));
+        put(
+            &mut svg,
+            format_args!(
+                "<text class=\"{}\" x=\"{}\" y=\"13\">{}</text>",
+                anchor(scale.at(tick)),
+                inset(scale.at(tick)),
+                label(tick)
+            ),
+        );
     }
     svg + "</svg>"
 }
@@ -202,18 +204,18 @@ pub(super) fn panel(id: &str, axes: &Axes, role: Role, points: &[Point], label: 
     for (tick, text) in &axes.x_ticks {
         let part = axes.x.at(*tick);
         let (class, x, y) = (anchor(part), inset(part), PANEL_BOTTOM + 16.0);
-        put(
-            &mut svg,
-            format_args!("<text class=\"{class}\" x=\"{x}\" y=\"{y}\">{text}</text>"),
-        );
+        put(&mut svg, format_args!("<text class=\"{class}\" x=\"{x}\" y=\"{y}\">{text}</text>"));
     }
     let high = PANEL_BOTTOM - PANEL_TOP;
-    put(&mut svg, format_args!(
-        "<svg y=\"{PANEL_TOP}\" width=\"100%\" height=\"{high}\"><use href=\"#{id}\" \
+    put(
+        &mut svg,
+        format_args!(
+            "<svg y=\"{PANEL_TOP}\" width=\"100%\" height=\"{high}\"><use href=\"#{id}\" \
          width=\"100%\" height=\"{high}\"/></svg><svg y=\"{PANEL_TOP}\" width=\"100%\" \
          height=\"{high}\" viewBox=\"0 0 100 100\" preserveAspectRatio=\"none\">{}</svg>",
-        polyline("own", axes, points)
-    ));
+            polyline("own", axes, points)
+        ),
+    );
     for point in points {
         let (x, y) = (inset(axes.x.at(point.x)), height(axes.y.at(point.y)));
         if let Some((min, max)) = point.range {

@@ -134,11 +134,8 @@ impl Progress {
     fn close_column(&mut self) {
         let Some(present) = self.column.take() else { return };
         let erase = self.erase();
-        let text = if self.screen.lively {
-            present.block(self.screen)
-        } else {
-            present.line() + "\n"
-        };
+        let text =
+            if self.screen.lively { present.block(self.screen) } else { present.line() + "\n" };
         self.put(&format!("{erase}{text}"));
     }
 
@@ -190,8 +187,11 @@ impl Present {
     fn block(&self, screen: Screen) -> String {
         let Some(measure) = self.measure() else { return String::new() };
         let statistics = Statistics::of_windows(&self.subjects, &self.windows);
-        let rows: Vec<Line> =
-            self.subjects.iter().filter(|one| is_here(one)).map(|subject| {
+        let rows: Vec<Line> = self
+            .subjects
+            .iter()
+            .filter(|one| is_here(one))
+            .map(|subject| {
                 let summary = statistics.summary(measure, &subject.name);
                 let attempts = self.windows.iter().filter(|w| w.subject == subject.name).count();
                 let state = match summary {
@@ -208,7 +208,8 @@ impl Present {
                     ratio: figure::ratio(statistics.to_limit(measure, &subject.name)),
                     verdict: state,
                 }
-            }).collect();
+            })
+            .collect();
         let title = format!("{}, {}", self.column.title, measure.quantity.heading());
         lines(&title, rows, screen.width, screen.colours)
     }
@@ -234,14 +235,15 @@ impl Present {
     fn line(&self) -> String {
         let Some(measure) = self.measure() else { return self.column.name.clone() };
         let statistics = Statistics::of_windows(&self.subjects, &self.windows);
-        let figures = self.subjects.iter().filter(|one| is_here(one)).map(|subject| {
-            match statistics.summary(measure, &subject.name) {
-                Some(summary) => {
-                    format!("{} {}", subject.name, measure.quantity.shown(summary.median))
+        let figures =
+            self.subjects.iter().filter(|one| is_here(one)).map(|subject| {
+                match statistics.summary(measure, &subject.name) {
+                    Some(summary) => {
+                        format!("{} {}", subject.name, measure.quantity.shown(summary.median))
+                    }
+                    None => format!("{} -", subject.name),
                 }
-                None => format!("{} -", subject.name),
-            }
-        });
+            });
         let figures: Vec<_> = figures.collect();
         let heading = measure.quantity.heading();
         printable(&format!("{}: {heading}: {}", self.column.name, figures.join(", ")))

@@ -23,11 +23,7 @@ pub(crate) struct Column {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Load {
     /// wrk, which asks again once it was answered.
-    Closed {
-        connections: u32,
-        route: Route,
-        style: Style,
-    },
+    Closed { connections: u32, route: Route, style: Style },
     /// Something happens to the server under a ledgered load.
     Event(Event),
     /// 2,000 and then 10,000 connections that were served once and say nothing more.
@@ -86,9 +82,9 @@ impl Column {
                 let load = wrk::Load { connections, style, seconds };
                 wrk::command_line(load, usual_path(route), cpu)
             }
-            Load::Event(_) => format!(
-                "{open} --path /plaintext --rate 2000 --connections 32 --ledger --json"
-            ),
+            Load::Event(_) => {
+                format!("{open} --path /plaintext --rate 2000 --connections 32 --ledger --json")
+            }
             Load::Idle => "10,000 connections, one request on each, then silence".to_owned(),
             Load::Mixed => format!(
                 "{open} --path /plaintext --rate 2000 --connections 32 --heavy-path /burn/10 \
@@ -309,7 +305,8 @@ pub(crate) const COLUMNS: &[Column] = &[
 ];
 
 /// What `--quick` measures.
-pub(crate) const QUICK: [&str; 5] = ["plaintext-1", "plaintext-32", "pipelined", "close", "latency"];
+pub(crate) const QUICK: [&str; 5] =
+    ["plaintext-1", "plaintext-32", "pipelined", "close", "latency"];
 
 /// What `--columns` takes beside names.
 const GROUPS: [(&str, Group); 9] = [

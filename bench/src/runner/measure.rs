@@ -61,7 +61,12 @@ impl Bench {
     }
 
     /// A fixed rate: requests come at their moments, whatever the answers do.
-    pub(super) fn open(&self, running: &mut Running, settings: &open::Settings, turn: Turn) -> Outcome {
+    pub(super) fn open(
+        &self,
+        running: &mut Running,
+        settings: &open::Settings,
+        turn: Turn,
+    ) -> Outcome {
         running.check(Route::Plaintext)?;
         let program = std::env::current_exe()?;
         let command = |settings: &open::Settings| {

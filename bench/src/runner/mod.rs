@@ -511,9 +511,10 @@ impl<'a> Measuring<'a> {
 /// False when one was missed; one that was not measured is not missed.
 fn promises_are_kept(run: &Run) -> bool {
     let statistics = Statistics::of(run);
-    let mut promises = run.columns.iter().flat_map(|column| {
-        column.promises.iter().map(move |promise| (column, *promise))
-    });
+    let mut promises = run
+        .columns
+        .iter()
+        .flat_map(|column| column.promises.iter().map(move |promise| (column, *promise)));
     !promises.any(|(column, promise)| {
         matches!(statistics.outcome(column, promise), statistics::Outcome::Missed { .. })
     })

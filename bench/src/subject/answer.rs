@@ -12,9 +12,13 @@ use super::description::Description;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Route {
     /// CPU for so long, outside of the loop that answers others: `/burn/{ms}`.
-    Burn { ms: u32 },
+    Burn {
+        ms: u32,
+    },
     /// A file of the root: `/file/{name}` is `{root}/{name}`.
-    File { name: &'static str },
+    File {
+        name: &'static str,
+    },
     Json,
     Plaintext,
     User,
@@ -179,7 +183,11 @@ fn difference(body: &[u8], expected: &[u8]) -> String {
     let at = body.iter().zip(expected).position(|(got, wanted)| got != wanted).unwrap_or(0);
     let end = body.len().min(at + 20);
     let (got, wanted) = (&body[at..end], &expected[at..end]);
-    format!("from byte {at} {:?}, not {:?}", got.escape_ascii().to_string(), wanted.escape_ascii().to_string())
+    format!(
+        "from byte {at} {:?}, not {:?}",
+        got.escape_ascii().to_string(),
+        wanted.escape_ascii().to_string()
+    )
 }
 
 const PLAINTEXT: &[u8] = b"Hello, World!";

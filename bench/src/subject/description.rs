@@ -117,7 +117,9 @@ impl Description {
         let Some(found) = Self::embedded().into_iter().find(|subject| subject.name == name) else {
             let names: Vec<&str> = EMBEDDED.iter().map(|(name, _)| *name).collect();
             let names = names.join(", ");
-            return Err(format!("no subject {name:?}; there are {names}, or --subject 'NAME=COMMAND'"));
+            return Err(format!(
+                "no subject {name:?}; there are {names}, or --subject 'NAME=COMMAND'"
+            ));
         };
         match options {
             Some(options) => found.with_options(word, options),
@@ -130,7 +132,8 @@ impl Description {
         let fault = |why: &str| format!("--subject {text:?}: {why}");
         let (name, command) =
             text.split_once('=').ok_or_else(|| fault("it is written NAME=COMMAND"))?;
-        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
+        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        {
             return Err(fault("a name is made of letters, digits, '.', '_' and '-'"));
         }
         if Self::embedded().iter().any(|known| known.name == name) {
@@ -190,7 +193,8 @@ impl Description {
     /// Its configuration, with placeholders.
     pub(super) fn config_text(&self) -> Option<String> {
         let config = self.config.as_deref()?;
-        let as_root = self.config_as_root.as_deref().filter(|_| rustix::process::geteuid().is_root());
+        let as_root =
+            self.config_as_root.as_deref().filter(|_| rustix::process::geteuid().is_root());
         Some(format!("{}{config}", as_root.unwrap_or_default()))
     }
 
@@ -218,9 +222,12 @@ impl Description {
             return Err("exactly one of `build` and `install` says how to come by it".to_owned());
         }
         if self.config_as_root.is_some() && self.config.is_none() {
-            return Err("`config-as-root` is put in front of a `config`, and there is none".to_owned());
+            return Err(
+                "`config-as-root` is put in front of a `config`, and there is none".to_owned()
+            );
         }
-        if let Some(route) = self.routes.keys().find(|name| !Route::NAMES.contains(&name.as_str())) {
+        if let Some(route) = self.routes.keys().find(|name| !Route::NAMES.contains(&name.as_str()))
+        {
             let names = Route::NAMES.join(", ");
             return Err(format!("`routes` knows no {route:?}; there are {names}"));
         }

@@ -120,10 +120,8 @@ impl Ready {
         port: u16,
     ) -> Result<SocketAddr, Why> {
         let description = &self.description;
-        let (path, expected) = (
-            Route::Plaintext.path(description),
-            Route::Plaintext.body(description, &place.root)?,
-        );
+        let (path, expected) =
+            (Route::Plaintext.path(description), Route::Plaintext.body(description, &place.root)?);
         let deadline = Instant::now() + place.patience;
         let mut seen = "nothing".to_owned();
         while Instant::now() < deadline {
