@@ -30,8 +30,7 @@ use self::measure::{Bench, Outcome, Turn};
 use self::rounds::{Fate, Repeats};
 pub(crate) use self::settings::{Gate, Settings};
 use self::wrk::Wrk;
-use crate::interrupt;
-use crate::open;
+use crate::{interrupt, mixed, open};
 use crate::report::baseline::Verdicts;
 use crate::report::terminal::{self, Progress, Screen};
 use crate::report::{self, baseline};
@@ -363,7 +362,8 @@ impl<'a> Measuring<'a> {
             }
             Load::Event(event) => crate::events::measure(running, event, cpu),
             Load::Idle => crate::idle::measure(running, IDLE),
-            Load::Mixed => crate::mixed::measure(running, cpu, seconds),
+            Load::Light => self.bench.watched(running, |one| mixed::alone(one, cpu, MIXED_S)),
+            Load::Mixed => self.bench.watched(running, |one| mixed::measure(one, cpu, MIXED_S)),
             Load::Open { connections } => {
                 let rate = f64::from(self.settings.rate);
                 let settings = open::Settings {
@@ -500,7 +500,9 @@ impl<'a> Measuring<'a> {
             Load::Closed { .. } => (window + WARMED, CALLS_COUNTED),
             Load::Event(_) => (Duration::from_secs(8), Duration::ZERO),
             Load::Idle => (IDLE + Duration::from_secs(3), Duration::ZERO),
-            Load::Mixed => (window * 2 + WARMED, Duration::from_millis(500)),
+            Load::Light | Load::Mixed => {
+                (Duration::from_secs(MIXED_S.into()) + WARMED, Duration::from_millis(500))
+            }
             Load::Open { .. } => (window * OPEN_FACTOR + WARMED, Duration::from_secs(1)),
             Load::Start => (Duration::from_millis(300), Duration::ZERO),
         };
@@ -576,6 +578,8 @@ const DESCRIPTORS_NEEDED: u64 = 10_200;
 const DESCRIPTORS_MAX: u64 = 1 << 20;
 /// How long idle connections are watched.
 const IDLE: Duration = Duration::from_secs(4);
+/// A heavy request takes 10 ms, so that a shorter window would hold few of them.
+const MIXED_S: u32 = 3;
 /// Short warm-up, checks, readings.
 const WARMED: Duration = Duration::from_millis(450);
 /// The longer warm-up of the first window, and the window that counts system calls.
