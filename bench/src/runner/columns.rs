@@ -28,7 +28,9 @@ pub(crate) enum Load {
     Event(Event),
     /// 2,000 and then 10,000 connections that were served once and say nothing more.
     Idle,
-    /// A light route with and without a heavy one beside it.
+    /// A light route, for comparison with ...
+    Light,
+    /// ... the same with a heavy one beside it.
     Mixed,
     /// A fixed rate on this many connections, whatever the answers do.
     Open { connections: u32 },
@@ -61,7 +63,7 @@ impl Column {
     /// Whether the subjects wait for their windows side by side. What changes a server, or costs
     /// it memory, is done to a fresh one.
     pub(super) fn is_shared(&self) -> bool {
-        matches!(self.load, Load::Closed { .. } | Load::Open { .. } | Load::Mixed)
+        matches!(self.load, Load::Closed { .. } | Load::Light | Load::Mixed | Load::Open { .. })
     }
 
     /// How often each subject is measured in a run of so many rounds. What takes long and hardly
@@ -69,7 +71,7 @@ impl Column {
     pub(super) fn rounds(&self, rounds: u32) -> u32 {
         match self.load {
             Load::Idle => rounds.min(2),
-            Load::Event(_) | Load::Mixed => rounds.min(3),
+            Load::Event(_) | Load::Light | Load::Mixed => rounds.min(3),
             Load::Closed { .. } | Load::Open { .. } | Load::Start => rounds,
         }
     }
@@ -86,6 +88,7 @@ impl Column {
                 format!("{open} --path /plaintext --rate 2000 --connections 32 --ledger --json")
             }
             Load::Idle => "10,000 connections, one request on each, then silence".to_owned(),
+            Load::Light => format!("{open} --path /plaintext --rate 2000 --connections 32 --json"),
             Load::Mixed => format!(
                 "{open} --path /plaintext --rate 2000 --connections 32 --heavy-path /burn/10 \
                  --heavy 16 --json"
@@ -117,7 +120,7 @@ impl Load {
     fn connections(self) -> Option<u32> {
         match self {
             Self::Closed { connections, .. } | Self::Open { connections } => Some(connections),
-            Self::Event(_) | Self::Idle | Self::Mixed | Self::Start => None,
+            Self::Event(_) | Self::Idle | Self::Light | Self::Mixed | Self::Start => None,
         }
     }
 }
@@ -264,8 +267,17 @@ pub(crate) const COLUMNS: &[Column] = &[
     file("file-100k", "files of 100 KiB, 32 connections", "100k"),
     file("file-10m", "files of 10 MiB, 32 connections", "10m"),
     Column {
+        name: "light",
+        title: "a light route, alone",
+        group: Group::Mixed,
+        load: Load::Light,
+        who: Who::Everybody,
+        quantities: &[Quantity::LatencyP99Us, Quantity::LatencyP50Us, Quantity::LatencyP999Us],
+        promises: &[],
+    },
+    Column {
         name: "mixed",
-        title: "a light route while a heavy one fills the machine",
+        title: "the light route while a heavy one fills the machine",
         group: Group::Mixed,
         load: Load::Mixed,
         who: Who::Everybody,

@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
-use std::process::Command;
 use std::time::Duration;
 
 use super::calls::Counters;
 use super::noise::{Cores, Noise};
 use super::usage::{self, Tree};
 use super::wrk::{self, Wrk};
-use crate::client;
 use crate::open;
 use crate::reading::Reading;
 use crate::result::Quantity;
@@ -68,34 +66,31 @@ impl Bench {
         turn: Turn,
     ) -> Outcome {
         running.check(Route::Plaintext)?;
-        let program = std::env::current_exe()?;
-        let command = |settings: &open::Settings| {
-            let mut command = Command::new(&program);
-            command.arg("open").args(settings.words()).arg("--json");
-            command
-        };
-        client::run_for(&mut command(settings), self.cores.client, turn.warm_up())?;
-        let (report, account) =
-            self.accounted(running, || client::run(&mut command(settings), self.cores.client))?;
+        let warm_up = open::Settings { seconds: turn.warm_up().as_secs_f64(), ..settings.clone() };
+        open::run_beside(&warm_up, self.cores.client)?;
+        let (outcome, account) =
+            self.accounted(running, || open::run_beside(settings, self.cores.client))?;
         running.check(Route::Plaintext)?;
-        let outcome: open::Outcome = serde_json::from_str(&report)?;
-        let light = &outcome.light;
-        let mut reading = account.reading(light.right())?;
-        for (percentile, quantity) in PERCENTILES {
-            let us = light.latency.at(percentile);
-            reading.figures.extend(us.map(|us| (quantity, us)));
-        }
-        reading.figures.insert(Quantity::LatencyMaxUs, light.latency.max_us);
-        reading.figures.insert(Quantity::RequestsPerSecond, light.right_per_second);
-        if outcome.generator.late {
-            reading.disturbances.push("the generator was late itself".to_owned());
-        }
-        Ok(Reading {
-            answer_bytes: light.answer_bytes,
-            errors: light.errors(),
-            percentiles: light.latency.percentiles.clone(),
-            ..reading
-        })
+        let used = account.reading(outcome.light.right())?;
+        let mut reading = outcome.reading();
+        reading.figures.extend(used.figures);
+        reading.disturbances.extend(used.disturbances);
+        Ok(reading)
+    }
+
+    /// A load with accounts of its own, watched for strangers.
+    pub(super) fn watched(
+        &self,
+        running: &mut Running,
+        load: impl FnOnce(&mut Running) -> Outcome,
+    ) -> Outcome {
+        let before = usage::settle(running.process())?;
+        let noise = Noise::start(self.cores)?;
+        let mut reading = load(running)?;
+        let after = usage::settle(running.process())?;
+        let cpu_ns = after.cpu_ns.saturating_sub(before.cpu_ns);
+        reading.disturbances.extend(noise.stop(&after, cpu_ns)?);
+        Ok(reading)
     }
 
     /// Runs a load and reads all accounts around it, both times while the subject rests.
@@ -173,11 +168,3 @@ pub(super) fn calls_note() -> Option<String> {
     let own = usage::tree(std::process::id()).ok()?;
     Counters::open(&own).err()
 }
-
-const PERCENTILES: [(f64, Quantity); 5] = [
-    (50.0, Quantity::LatencyP50Us),
-    (90.0, Quantity::LatencyP90Us),
-    (99.0, Quantity::LatencyP99Us),
-    (99.9, Quantity::LatencyP999Us),
-    (99.99, Quantity::LatencyP9999Us),
-];

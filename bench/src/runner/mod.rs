@@ -30,8 +30,7 @@ use self::measure::{Bench, Outcome, Turn};
 use self::rounds::{Fate, Repeats};
 pub(crate) use self::settings::{Gate, Settings};
 use self::wrk::Wrk;
-use crate::interrupt;
-use crate::open;
+use crate::{interrupt, mixed, open};
 use crate::report::baseline::Verdicts;
 use crate::report::terminal::{self, Progress, Screen};
 use crate::report::{self, baseline};
@@ -165,6 +164,9 @@ impl<'a> Measuring<'a> {
         interrupt::watch().map_err(broken)?;
         // Whoever is started pins itself; this process waits on the core of the load.
         crate::server::pin(settings.cores.client).map_err(broken)?;
+        let describe =
+            |column: &&Column| column.described(settings.cores, settings.seconds, settings.rate);
+        let columns: Vec<_> = settings.columns.iter().map(describe).collect();
         let mut contestants = Vec::new();
         let mut subjects = Vec::new();
         for description in &settings.subjects {
@@ -175,20 +177,20 @@ impl<'a> Measuring<'a> {
                 }
                 Err(state) => (None, None, state),
             };
-            let mut entry = description.entry(version, state);
+            let mut entry = description.entry(version, state, &columns);
             for column in &settings.columns {
                 if column.who == Who::LimitAndOurs && !holds_promises(description.role) {
                     let why = "only a promise of corewise needs this column".to_owned();
                     entry.declined.insert(column.name.to_owned(), why);
-                } else if let Some(why) = declines(description, column) {
-                    entry.declined.insert(column.name.to_owned(), why);
+                } else if let Load::Event(event) = column.load
+                    && let Err(why) = description.supports(event)
+                {
+                    entry.declined.entry(column.name.to_owned()).or_insert(why);
                 }
             }
             subjects.push(entry);
             contestants.push(Contestant { description: description.clone(), ready });
         }
-        let described =
-            |column: &&Column| column.described(settings.cores, settings.seconds, settings.rate);
         let plan = Plan {
             command: settings.command.clone(),
             rounds: settings.rounds,
@@ -202,7 +204,7 @@ impl<'a> Measuring<'a> {
             machine,
             plan,
             subjects,
-            columns: settings.columns.iter().map(described).collect(),
+            columns,
             windows: Vec::new(),
         };
         let mut measuring = Self {
@@ -360,7 +362,8 @@ impl<'a> Measuring<'a> {
             }
             Load::Event(event) => crate::events::measure(running, event, cpu),
             Load::Idle => crate::idle::measure(running, IDLE),
-            Load::Mixed => crate::mixed::measure(running, cpu, seconds),
+            Load::Light => self.bench.watched(running, |one| mixed::alone(one, cpu, MIXED_S)),
+            Load::Mixed => self.bench.watched(running, |one| mixed::measure(one, cpu, MIXED_S)),
             Load::Open { connections } => {
                 let rate = f64::from(self.settings.rate);
                 let settings = open::Settings {
@@ -497,7 +500,9 @@ impl<'a> Measuring<'a> {
             Load::Closed { .. } => (window + WARMED, CALLS_COUNTED),
             Load::Event(_) => (Duration::from_secs(8), Duration::ZERO),
             Load::Idle => (IDLE + Duration::from_secs(3), Duration::ZERO),
-            Load::Mixed => (window * 2 + WARMED, Duration::from_millis(500)),
+            Load::Light | Load::Mixed => {
+                (Duration::from_secs(MIXED_S.into()) + WARMED, Duration::from_millis(500))
+            }
             Load::Open { .. } => (window * OPEN_FACTOR + WARMED, Duration::from_secs(1)),
             Load::Start => (Duration::from_millis(300), Duration::ZERO),
         };
@@ -519,17 +524,6 @@ fn promises_are_kept(run: &Run) -> bool {
 
 fn holds_promises(role: Role) -> bool {
     matches!(role, Role::Limit | Role::LimitAgain | Role::Ours)
-}
-
-/// Why a subject is left out of a column, in its own words.
-fn declines(subject: &Description, column: &Column) -> Option<String> {
-    if let Some(why) = subject.declines(column.name, column.group) {
-        return Some(why.to_owned());
-    }
-    match column.load {
-        Load::Event(event) => subject.supports(event).err(),
-        _ => None,
-    }
 }
 
 fn failed_window() -> Window {
@@ -584,6 +578,8 @@ const DESCRIPTORS_NEEDED: u64 = 10_200;
 const DESCRIPTORS_MAX: u64 = 1 << 20;
 /// How long idle connections are watched.
 const IDLE: Duration = Duration::from_secs(4);
+/// A heavy request takes 10 ms, so that a shorter window would hold few of them.
+const MIXED_S: u32 = 3;
 /// Short warm-up, checks, readings.
 const WARMED: Duration = Duration::from_millis(450);
 /// The longer warm-up of the first window, and the window that counts system calls.
