@@ -231,7 +231,7 @@ impl<'a> Measuring<'a> {
             self.settings.columns.iter().map(|column| self.expected(column)).sum();
         let present = self.contestants.iter().filter(|one| one.ready.is_some()).count();
         self.progress.note(&format!(
-            "{present} servers, {} columns, {} rounds of {} s: about {} minutes",
+            "{present} servers, {} columns, {} rounds of {} s: about {} min if nothing disturbs",
             self.settings.columns.len(),
             self.settings.rounds,
             self.settings.seconds,
