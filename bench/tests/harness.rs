@@ -101,8 +101,12 @@ fn cpu_time_is_attributed_to_who_burns_it() {
     let arguments = ["--columns", "plaintext-8", "--rounds", "1", "--subjects", "bare"];
     let mut bench = Bench::new(&arguments).stub("burner", "--burn-us 10000");
     let data = bench.data();
-    let own: Vec<f64> =
-        bench.log().iter().filter_map(|seen| seen["cpu_ns"].as_f64()).filter(|ns| *ns > 0.0).collect();
+    let own: Vec<f64> = bench
+        .log()
+        .iter()
+        .filter_map(|seen| seen["cpu_ns"].as_f64())
+        .filter(|ns| *ns > 0.0)
+        .collect();
     // For each window one load is measured, and in the first try one counts system calls.
     let windows = windows(&data, "burner");
     for (window, expected_ns) in windows.iter().zip(own.chunks(2)) {
@@ -147,7 +151,8 @@ fn known_errors_are_counted_exactly() {
 
 #[test]
 fn who_is_missing_or_fails_is_reported_and_the_run_goes_on() {
-    let arguments = ["--columns", "plaintext-8,plaintext-32", "--rounds", "1", "--subjects", "bare"];
+    let arguments =
+        ["--columns", "plaintext-8,plaintext-32", "--rounds", "1", "--subjects", "bare"];
     let mut bench = Bench::new(&arguments)
         .stub("liar", "--wrong-content-every 1")
         .stub("forgetful", "--wrong-content-every 2")
