@@ -103,7 +103,9 @@ fn show(run: &Run, out: &Path, baseline: Option<&(Run, f64)>) -> Result<Exit, St
     if let Some(verdicts) = &verdicts {
         println!("{verdicts}");
     }
-    println!("report: {}", written.html.display());
+    for path in [&written.data, &written.markdown, &written.html] {
+        println!("written: {}", path.display());
+    }
     let passed = verdicts.is_none_or(|verdicts| verdicts.passed());
     Ok(if passed { Exit::Clean } else { Exit::Found })
 }
@@ -118,7 +120,7 @@ fn save(run: &Run) -> Result<(), String> {
 }
 
 fn default_out(date: &str) -> PathBuf {
-    PathBuf::from(format!("bench-report-{}", date.replace(':', "").replace('-', "")))
+    PathBuf::from(format!("bench-report-{}", date.replace([':', '-'], "")))
 }
 
 /// A run in the making.
