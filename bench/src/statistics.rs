@@ -236,11 +236,7 @@ impl<'a> Statistics<'a> {
     }
 
     /// The subject's ratio to the bare loop.
-    pub(crate) fn to_limit(
-        &self,
-        measure: Measure<'_>,
-        subject: &str,
-    ) -> Result<Summary, NoRatio> {
+    pub(crate) fn to_limit(&self, measure: Measure<'_>, subject: &str) -> Result<Summary, NoRatio> {
         let against = &self.limit().ok_or(NoRatio::NothingToCompareWith)?.name;
         self.ratio(measure, Pair { subject, against })
     }
@@ -301,3 +297,6 @@ pub(crate) const LIMIT_OF_HYPER: f64 = 0.92;
 const HYPER: &str = "hyper";
 /// So many rounds that agree are hardly chance: of five coins all fall alike one time in sixteen.
 const ROUNDS_FOR_A_SIGN: usize = 5;
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use super::figure;
 use crate::result::{Bar, Column, Group, Promise, Quantity, Role, Run, State, Subject, Window};
-use crate::statistics::{Limit, Measure, Outcome, Pair, Statistics, Summary, Verdict};
 use crate::statistics::{LIMIT_OF_HYPER, NoRatio};
+use crate::statistics::{Limit, Measure, Outcome, Pair, Statistics, Summary, Verdict};
 
 /// A run with what follows from it.
 pub(super) struct Findings<'a> {
@@ -74,9 +74,8 @@ impl<'a> Findings<'a> {
     /// The peer that matters most: one that is ahead, or else the next behind.
     fn runner_up(&self, measure: Measure<'_>, ours: &Subject, own: Summary) -> String {
         let peers = self.run.subjects.iter().filter(|subject| subject.role == Role::Peer);
-        let figures = peers.filter_map(|peer| {
-            Some((peer, self.statistics.summary(measure, &peer.name)?.median))
-        });
+        let figures = peers
+            .filter_map(|peer| Some((peer, self.statistics.summary(measure, &peer.name)?.median)));
         let Some((best, median)) = figures.min_by(|(_, a), (_, b)| a.total_cmp(b)) else {
             return String::new();
         };
@@ -200,11 +199,11 @@ impl<'a> Findings<'a> {
         families
     }
 
-    /// Everybody in the order of the run; who is not on this machine is told elsewhere.
+    /// In the order of the run. Who could not be measured at all is told once, elsewhere.
     pub(super) fn rows(&self, measure: Measure<'_>) -> Vec<Row<'a>> {
-        let here = |subject: &&Subject| !matches!(subject.state, State::Missing { .. });
+        let measured = |subject: &&Subject| subject.state == State::Measured;
         let run: &'a Run = self.run;
-        run.subjects.iter().filter(here).map(|subject| self.row(measure, subject)).collect()
+        run.subjects.iter().filter(measured).map(|subject| self.row(measure, subject)).collect()
     }
 
     /// The rows with figures, the best on top.
@@ -241,11 +240,7 @@ impl<'a> Findings<'a> {
         }
     }
 
-    fn errors_counted(
-        &self,
-        measure: Measure<'_>,
-        subject: &'a Subject,
-    ) -> BTreeMap<&'a str, u64> {
+    fn errors_counted(&self, measure: Measure<'_>, subject: &'a Subject) -> BTreeMap<&'a str, u64> {
         let mut errors = BTreeMap::new();
         for window in self.windows_of(measure, subject).filter(|window| window.counts) {
             for (kind, count) in &window.errors {
@@ -266,13 +261,20 @@ impl<'a> Findings<'a> {
         self.run.windows.iter().filter(of)
     }
 
-    /// Why a subject has no figure.
+    /// Who could not be measured at all, and in a word why not.
+    pub(super) fn absentees(&self) -> Vec<String> {
+        let word = |subject: &Subject| match &subject.state {
+            State::Measured => None,
+            State::Missing { .. } => Some(format!("{} (missing)", subject.name)),
+            State::Failed { .. } => Some(format!("{} (failed)", subject.name)),
+        };
+        self.run.subjects.iter().filter_map(word).collect()
+    }
+
+    /// Why a subject that was started has no figure.
     pub(super) fn absence(&self, measure: Measure<'_>, subject: &Subject) -> String {
         if let Some(why) = subject.declined.get(measure.column) {
             return format!("not done: {why}");
-        }
-        if let State::Failed { why } = &subject.state {
-            return format!("failed: {why}");
         }
         let Some(last) = self.windows_of(measure, subject).last() else {
             return "not measured".to_owned();
@@ -288,9 +290,10 @@ impl<'a> Findings<'a> {
 
     pub(super) fn promises(&self) -> Vec<Kept<'a>> {
         let run: &'a Run = self.run;
-        let all = run.columns.iter().flat_map(|column| {
-            column.promises.iter().map(move |promise| (column, *promise))
-        });
+        let all = run
+            .columns
+            .iter()
+            .flat_map(|column| column.promises.iter().map(move |promise| (column, *promise)));
         all.map(|(column, promise)| Kept {
             column,
             promise,
@@ -412,9 +415,10 @@ pub(super) fn declined<'a>(run: &'a Run, subject: &'a Subject) -> Vec<(&'a str, 
 
 /// `connect 3, timeout 1`.
 pub(super) fn errors(window: &Window) -> String {
-    let kinds = window.errors.iter().map(|(kind, count)| {
-        format!("{kind} {}", figure::group(&count.to_string()))
-    });
+    let kinds = window
+        .errors
+        .iter()
+        .map(|(kind, count)| format!("{kind} {}", figure::group(&count.to_string())));
     kinds.collect::<Vec<_>>().join(", ")
 }
 

@@ -59,7 +59,9 @@ struct Section {
 impl Section {
     fn markup(&self) -> String {
         let Self { id, title, content } = self;
-        format!("<section aria-labelledby=\"{id}\"><h2 id=\"{id}\">{title}</h2>\n{content}</section>\n")
+        format!(
+            "<section aria-labelledby=\"{id}\"><h2 id=\"{id}\">{title}</h2>\n{content}</section>\n"
+        )
     }
 }
 
@@ -70,7 +72,16 @@ fn section(id: &'static str, title: &'static str, content: &str) -> Option<Secti
 
 fn main_chart(findings: &Findings<'_>) -> String {
     let Some(measure) = findings.main_measure() else { return String::new() };
-    strips(findings, measure)
+    let absentees = findings.absentees();
+    let note = if absentees.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "<p class=\"note\">Not here: {}; <a href=\"#absent\">why</a>.</p>\n",
+            escape(&absentees.join(", "))
+        )
+    };
+    strips(findings, measure) + &note
 }
 
 /// Kept connections: panels where a family has enough of them for a line, else a chart each.
@@ -111,13 +122,10 @@ fn against_connections(
     let ys = lines.iter().flat_map(|(_, points)| points).flat_map(extremes);
     let counts = family.columns.iter().filter_map(|column| column.connections);
     let x = Scale::log(counts.clone().map(f64::from));
-    let ticks = thin(counts.map(|count| (f64::from(count), count.to_string())).collect());
+    let ticks = thin(x, counts.map(|count| (f64::from(count), count.to_string())).collect());
     let axes = Axes { x, y: Scale::of(ys), x_ticks: ticks, y_unit: figure::plain };
-    let title = format!(
-        "{} against connections, {}",
-        capital(&quantity.heading()),
-        escape(family.name)
-    );
+    let title =
+        format!("{} against connections, {}", capital(&quantity.heading()), escape(family.name));
     let note = format!(
         "Each panel has one server in front of all others; the dashed line is the limit.{}",
         if axes.y.is_log() { " Logarithmic scale." } else { "" }
@@ -167,22 +175,29 @@ fn panels(
         let class = if subject.role == Role::Ours { "ours-name" } else { "" };
         let end = last(points);
         let label = format!("{title}: {name}, {end} at the right end");
-        put(&mut text, format_args!(
-            "<figure><figcaption><span class=\"{class}\">{name}</span> \
+        put(
+            &mut text,
+            format_args!(
+                "<figure><figcaption><span class=\"{class}\">{name}</span> \
              <span class=\"soft\">{end}</span></figcaption>{}</figure>\n",
-            chart::panel(id, axes, subject.role, points, &label)
-        ));
+                chart::panel(id, axes, subject.role, points, &label)
+            ),
+        );
     }
     text + "</div>\n"
 }
 
-/// Every other label, where all would touch each other in a narrow panel.
-fn thin(ticks: Vec<(f64, String)>) -> Vec<(f64, String)> {
-    let every = ticks.len().div_ceil(LABELS_OF_A_PANEL).max(1);
-    let last = ticks.len().saturating_sub(1);
-    let ticks = ticks.into_iter().enumerate();
-    // Counted from the right: the last is the one that the panel's figure belongs to.
-    ticks.filter(|(at, _)| (last - at).is_multiple_of(every)).map(|(_, tick)| tick).collect()
+/// The labels that do not touch each other in a narrow panel. Counted from the right, because the
+/// last is the one that the panel's figure belongs to.
+fn thin(scale: Scale, ticks: Vec<(f64, String)>) -> Vec<(f64, String)> {
+    let mut kept: Vec<(f64, String)> = Vec::new();
+    for tick in ticks.into_iter().rev() {
+        let far = |last: &(f64, String)| scale.at(last.0) - scale.at(tick.0) >= LABEL_DISTANCE;
+        if kept.last().is_none_or(far) {
+            kept.push(tick);
+        }
+    }
+    kept
 }
 
 /// One quantity of several columns, as the table beside a chart.
@@ -243,7 +258,11 @@ fn latency_of(findings: &Findings<'_>, column: &Column, at: usize) -> String {
     let chart = panels(&format!("latency-{at}"), &title, note, &axes, &lines, |points| {
         points.last().map(|last| figure::time(last.y)).unwrap_or_default()
     });
-    if chart.is_empty() { first_strip(findings, column) } else { chart + &figures(findings, column) }
+    if chart.is_empty() {
+        first_strip(findings, column)
+    } else {
+        chart + &figures(findings, column)
+    }
 }
 
 /// The charts of a group, one for the first quantity of each column.
@@ -276,43 +295,55 @@ fn chart_table(
 ) -> String {
     if marks.is_empty() {
         let rows = findings.rows(measure);
-        let why = rows.iter().map(|row| absence_line(row, measure)).collect::<String>();
+        let why = rows.iter().map(|row| absence_line(row)).collect::<String>();
         return format!("<h3>{title}</h3>\n<p>No server has a figure here.</p>\n<ul>{why}</ul>\n");
     }
     let quantity = measure.quantity;
-    let values = marks.iter().flat_map(|(_, mark)| [mark.min, mark.max, mark.before.unwrap_or(mark.min)]);
+    let values =
+        marks.iter().flat_map(|(_, mark)| [mark.min, mark.max, mark.before.unwrap_or(mark.min)]);
     let scale = Scale::of(values);
     let limit = marks.iter().find(|(subject, _)| subject.role == Role::Limit);
     let limit = limit.map(|(_, mark)| mark.median);
-    let mut medians: Vec<_> =
-        marks.iter().map(|(_, mark)| quantity.shown(mark.median)).collect();
+    let mut medians: Vec<_> = marks.iter().map(|(_, mark)| quantity.shown(mark.median)).collect();
     figure::align(&mut medians, FIGURE_BLANKS);
     let mut text = format!("<table class=\"strips\"><caption>{title}");
-    put(&mut text, format_args!("<br/><small>{}</small></caption>\n", legend(quantity, scale, limit)));
-    put(&mut text, format_args!(
-        "<thead><tr><th class=\"who\" scope=\"col\">server</th><th scope=\"col\"></th>\
+    put(
+        &mut text,
+        format_args!("<br/><small>{}</small></caption>\n", legend(quantity, scale, limit)),
+    );
+    put(
+        &mut text,
+        format_args!(
+            "<thead><tr><th class=\"who\" scope=\"col\">server</th><th scope=\"col\"></th>\
          <th class=\"number value\" scope=\"col\">{}</th><th class=\"range-text wide\" \
          scope=\"col\">least to most</th><th class=\"number value\" scope=\"col\">of the limit</th>\
          </tr></thead>\n<tbody>",
-        if quantity.unit().is_empty() { "median" } else { quantity.unit() }
-    ));
+            if quantity.unit().is_empty() { "median" } else { quantity.unit() }
+        ),
+    );
     for ((subject, mark), median) in marks.iter().zip(medians) {
         let summary = findings.statistics.summary(measure, &subject.name);
         let range = summary.map(|summary| figure::range(quantity, summary)).unwrap_or_default();
-        put(&mut text, format_args!(
-            "<tr{}>{}<td class=\"plot\">{}</td><td class=\"number value\">{median}</td>\
+        put(
+            &mut text,
+            format_args!(
+                "<tr{}>{}<td class=\"plot\">{}</td><td class=\"number value\">{median}</td>\
              <td class=\"range-text wide\">{range}</td><td class=\"number value\">{}</td></tr>\n",
-            row_class(subject),
-            row_head(subject),
-            chart::strip(*mark, scale, limit),
-            figure::ratio(findings.statistics.to_limit(measure, &subject.name)),
-        ));
+                row_class(subject),
+                row_head(subject),
+                chart::strip(*mark, scale, limit),
+                figure::ratio(findings.statistics.to_limit(measure, &subject.name)),
+            ),
+        );
     }
-    put(&mut text, format_args!(
-        "</tbody><tfoot><tr><td></td><td class=\"plot\">{}</td><td></td>\
+    put(
+        &mut text,
+        format_args!(
+            "</tbody><tfoot><tr><td></td><td class=\"plot\">{}</td><td></td>\
          <td class=\"wide\"></td><td></td></tr></tfoot></table>\n",
-        chart::strip_axis(scale, |tick| axis_label(quantity, tick))
-    ));
+            chart::strip_axis(scale, |tick| axis_label(quantity, tick))
+        ),
+    );
     text + &without_figures(findings, measure)
 }
 
@@ -339,11 +370,11 @@ fn axis_label(quantity: Quantity, tick: f64) -> String {
 fn without_figures(findings: &Findings<'_>, measure: Measure<'_>) -> String {
     let rows = findings.rows(measure);
     let lines = rows.iter().filter(|row| row.summary.is_err());
-    let lines: String = lines.map(|row| absence_line(row, measure)).collect();
+    let lines: String = lines.map(|row| absence_line(row)).collect();
     if lines.is_empty() { lines } else { format!("<ul class=\"note\">{lines}</ul>\n") }
 }
 
-fn absence_line(row: &Row<'_>, _measure: Measure<'_>) -> String {
+fn absence_line(row: &Row<'_>) -> String {
     let why = row.summary.as_ref().err().map_or("", String::as_str);
     format!("<li>{}: {}</li>", escape(&row.subject.name), escape(why))
 }
@@ -367,11 +398,8 @@ fn mixed(findings: &Findings<'_>) -> String {
         escape(&beside.title)
     );
     let heavy = Measure { column: &beside.name, quantity: Quantity::HeavyPerSecond };
-    let heavies = if findings.ranking(heavy).is_empty() {
-        String::new()
-    } else {
-        strips(findings, heavy)
-    };
+    let heavies =
+        if findings.ranking(heavy).is_empty() { String::new() } else { strips(findings, heavy) };
     chart_table(findings, measure, &title, marks.collect())
         + &heavies
         + &pivot(findings, &[alone, beside], quantity)
@@ -403,12 +431,15 @@ fn events(findings: &Findings<'_>) -> String {
             continue;
         }
         for (measure, _) in figures.iter().step_by(2).filter(|(_, figure)| figure.is_none()) {
-            put(&mut notes, format_args!(
-                "<li>{}, {}: {}</li>",
-                escape(&subject.name),
-                escape(measure.column),
-                escape(&findings.absence(*measure, subject))
-            ));
+            put(
+                &mut notes,
+                format_args!(
+                    "<li>{}, {}: {}</li>",
+                    escape(&subject.name),
+                    escape(measure.column),
+                    escape(&findings.absence(*measure, subject))
+                ),
+            );
         }
         // The worst round, not the median: an event is either survived or not.
         let shown = figures.iter().map(|(measure, figure)| {
@@ -420,8 +451,11 @@ fn events(findings: &Findings<'_>) -> String {
     if nobody {
         return "<p>No server has figures here.</p>".to_owned();
     }
-    let text = table.markup("The worst of all rounds. A failed request has no right answer, of \
-                             whatever kind.", "figures");
+    let text = table.markup(
+        "The worst of all rounds. A failed request has no right answer, of \
+                             whatever kind.",
+        "figures",
+    );
     if notes.is_empty() { text } else { format!("{text}<ul class=\"note\">{notes}</ul>\n") }
 }
 
@@ -461,15 +495,18 @@ fn promises(findings: &Findings<'_>) -> String {
             Outcome::Missed { .. } => "bad",
             Outcome::Open(_) => "soft",
         };
-        put(&mut text, format_args!(
-            "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td>\
+        put(
+            &mut text,
+            format_args!(
+                "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td>\
              <td class=\"{class}\">{}</td></tr>\n",
-            escape(&kept.column.title),
-            kept.promise.quantity.title(),
-            kept.bar(),
-            kept.value(),
-            kept.verdict()
-        ));
+                escape(&kept.column.title),
+                kept.promise.quantity.title(),
+                kept.bar(),
+                kept.value(),
+                kept.verdict()
+            ),
+        );
     }
     text + "</tbody></table></div>\n"
 }
@@ -481,15 +518,21 @@ fn absent(findings: &Findings<'_>) -> String {
         let name = escape(&subject.name);
         match &subject.state {
             State::Measured => {}
-            State::Missing { why, fix } => put(&mut text, format_args!(
-                "<dt>{name} is missing</dt><dd>{}<pre>{}</pre></dd>\n",
-                escape(why),
-                escape(fix)
-            )),
-            State::Failed { why } => put(&mut text, format_args!(
-                "<dt><span class=\"bad\">{name} failed</span></dt><dd><pre>{}</pre></dd>\n",
-                escape(why)
-            )),
+            State::Missing { why, fix } => put(
+                &mut text,
+                format_args!(
+                    "<dt>{name} is missing</dt><dd>{}<pre>{}</pre></dd>\n",
+                    escape(why),
+                    escape(fix)
+                ),
+            ),
+            State::Failed { why } => put(
+                &mut text,
+                format_args!(
+                    "<dt><span class=\"bad\">{name} failed</span></dt><dd><pre>{}</pre></dd>\n",
+                    escape(why)
+                ),
+            ),
         }
     }
     for subject in &findings.run.subjects {
@@ -498,10 +541,13 @@ fn absent(findings: &Findings<'_>) -> String {
             .map(|(title, why)| format!("<li>{}: {}</li>", escape(title), escape(why)))
             .collect();
         if !declined.is_empty() {
-            put(&mut text, format_args!(
-                "<dt>{} does not do</dt><dd><ul>{declined}</ul></dd>\n",
-                escape(&subject.name)
-            ));
+            put(
+                &mut text,
+                format_args!(
+                    "<dt>{} does not do</dt><dd><ul>{declined}</ul></dd>\n",
+                    escape(&subject.name)
+                ),
+            );
         }
     }
     if text.is_empty() { text } else { format!("<dl>{text}</dl>\n") }
@@ -532,12 +578,15 @@ fn troubles(findings: &Findings<'_>) -> String {
         }
         put(&mut text, format_args!("<details><summary>{title}</summary><ul class=\"note\">"));
         for (window, what) in windows {
-            put(&mut text, format_args!(
-                "<li>{}: {}; {}</li>\n",
-                escape(&finding::place(window)),
-                escape(&what),
-                fate(window.counts)
-            ));
+            put(
+                &mut text,
+                format_args!(
+                    "<li>{}: {}; {}</li>\n",
+                    escape(&finding::place(window)),
+                    escape(&what),
+                    fate(window.counts)
+                ),
+            );
         }
         text += "</ul></details>\n";
     }
@@ -550,12 +599,15 @@ fn all_figures(findings: &Findings<'_>) -> String {
          how corewise stands to the server of the row.</p>\n",
     );
     for column in &findings.run.columns {
-        put(&mut text, format_args!(
-            "<details><summary>{}</summary><p class=\"note\"><code>{}</code></p>\n{}</details>\n",
-            escape(&column.title),
-            escape(&column.command),
-            figures(findings, column)
-        ));
+        put(
+            &mut text,
+            format_args!(
+                "<details><summary>{}</summary><p class=\"note\"><code>{}</code></p>\n{}</details>\n",
+                escape(&column.title),
+                escape(&column.command),
+                figures(findings, column)
+            ),
+        );
     }
     text
 }
@@ -569,11 +621,14 @@ fn figures(findings: &Findings<'_>, column: &Column) -> String {
         let measure = Measure { column: &column.name, quantity };
         text += &figures_table(findings, measure, at == 0);
         if let Some(spread) = findings.statistics.spread(measure) {
-            put(&mut text, format_args!(
-                "<p class=\"note\">Two runs of the bare loop differ by {} here; what is less is \
+            put(
+                &mut text,
+                format_args!(
+                    "<p class=\"note\">Two runs of the bare loop differ by {} here; what is less is \
                  no difference.</p>\n",
-                figure::percent(spread)
-            ));
+                    figure::percent(spread)
+                ),
+            );
         }
     }
     text
@@ -606,9 +661,8 @@ fn figures_table(findings: &Findings<'_>, measure: Measure<'_>, first: bool) -> 
             figure::ratio(row.to_limit),
             figure::ratio(row.to_ours),
         ];
-        let optional = |figure: Option<f64>| {
-            figure.map_or_else(|| "-".to_owned(), figure::three_digits)
-        };
+        let optional =
+            |figure: Option<f64>| figure.map_or_else(|| "-".to_owned(), figure::three_digits);
         cells.extend(calls.then(|| optional(row.system_calls)));
         cells.extend(switches.then(|| optional(row.context_switches)));
         let errors: Vec<_> =
@@ -620,9 +674,8 @@ fn figures_table(findings: &Findings<'_>, measure: Measure<'_>, first: bool) -> 
         cells.push(escape(&verdict));
         table.row(row.subject, cells);
     }
-    let lines: String = lack.iter().map(|row| absence_line(row, measure)).collect();
-    let list =
-        if lines.is_empty() { lines } else { format!("<ul class=\"note\">{lines}</ul>\n") };
+    let lines: String = lack.iter().map(|row| absence_line(row)).collect();
+    let list = if lines.is_empty() { lines } else { format!("<ul class=\"note\">{lines}</ul>\n") };
     if table.rows.is_empty() {
         return format!("<h3>{}</h3>\n{list}", capital(&quantity.heading()));
     }
@@ -633,18 +686,32 @@ fn machine(findings: &Findings<'_>) -> String {
     let Run { machine, plan, .. } = findings.run;
     let facts = [
         ("processor", format!("{}, {}", machine.processor, figure::count(machine.cores, "CPU"))),
-        ("memory", format!("{} GiB", figure::three_digits(machine.memory_bytes as f64 / 1_073_741_824.0))),
+        (
+            "memory",
+            format!("{} GiB", figure::three_digits(machine.memory_bytes as f64 / 1_073_741_824.0)),
+        ),
         ("kernel", machine.kernel.clone()),
         ("compiler", machine.compiler.clone()),
         ("load", machine.wrk.clone()),
         ("command", plan.command.clone()),
-        ("rounds", format!("{} of {} s each, in {}", plan.rounds, plan.seconds, figure::duration(plan.took_seconds))),
+        (
+            "rounds",
+            format!(
+                "{} of {} s each, in {}",
+                plan.rounds,
+                plan.seconds,
+                figure::duration(plan.took_seconds)
+            ),
+        ),
         ("CPUs", format!("server on {}, load on {}", plan.server_cpu, plan.client_cpu)),
         ("notes", machine.notes.join("; ")),
     ];
     let mut text = String::from("<table class=\"facts\"><tbody>\n");
     for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
-        put(&mut text, format_args!("<tr><th scope=\"row\">{name}</th><td>{}</td></tr>\n", escape(value)));
+        put(
+            &mut text,
+            format_args!("<tr><th scope=\"row\">{name}</th><td>{}</td></tr>\n", escape(value)),
+        );
     }
     text += "</tbody></table>\n<h3>Servers</h3>\n<dl>";
     for subject in &findings.run.subjects {
@@ -652,13 +719,16 @@ fn machine(findings: &Findings<'_>) -> String {
     }
     text += "</dl>\n<h3>Loads, and what two runs of the bare loop differ by</h3>\n<dl>";
     for column in &findings.run.columns {
-        put(&mut text, format_args!(
-            "<dt>{} <span class=\"soft\">{}</span></dt><dd><code>{}</code><br/>{}</dd>\n",
-            escape(&column.title),
-            escape(&column.name),
-            escape(&column.command),
-            escape(&spreads(findings, column))
-        ));
+        put(
+            &mut text,
+            format_args!(
+                "<dt>{} <span class=\"soft\">{}</span></dt><dd><code>{}</code><br/>{}</dd>\n",
+                escape(&column.title),
+                escape(&column.name),
+                escape(&column.command),
+                escape(&spreads(findings, column))
+            ),
+        );
     }
     text + "</dl>\n"
 }
@@ -761,7 +831,11 @@ fn row_class(subject: &Subject) -> &'static str {
 fn row_head(subject: &Subject) -> String {
     let word = subject.role.word().map(|word| format!("<small>{word}</small>"));
     let name = escape(&subject.name);
-    format!("<th scope=\"row\" title=\"{}\">{name}{}</th>", escape(&subject.title), word.unwrap_or_default())
+    format!(
+        "<th scope=\"row\" title=\"{}\">{name}{}</th>",
+        escape(&subject.title),
+        word.unwrap_or_default()
+    )
 }
 
 /// Text that may stand between tags and within quotes.
@@ -800,7 +874,8 @@ const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 /// Fewer columns than this make no line.
 const POINTS_FOR_A_LINE: usize = 3;
-const LABELS_OF_A_PANEL: usize = 4;
+/// Between labels, as a part of the axis.
+const LABEL_DISTANCE: f64 = 0.2;
 /// How rare a request is, and the percentile that says so.
 const PERCENTILES: [(f64, &str); 5] =
     [(2.0, "50"), (10.0, "90"), (100.0, "99"), (1_000.0, "99.9"), (10_000.0, "99.99")];

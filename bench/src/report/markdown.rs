@@ -35,8 +35,16 @@ pub(super) fn text(run: &Run) -> String {
 
 fn column_text(findings: &Findings<'_>, column: &Column) -> String {
     let mut text = format!("\n**{}** `{}`\n", escape(&column.title), code(&column.command));
-    for &quantity in &column.quantities {
-        text += &table(findings, Measure { column: &column.name, quantity });
+    let table = |&quantity| table(findings, Measure { column: &column.name, quantity });
+    let mut tables = column.quantities.iter().map(table);
+    text += &tables.next().unwrap_or_default();
+    let others: String = tables.collect();
+    if !others.is_empty() {
+        let title = "everything else that was read off";
+        put(
+            &mut text,
+            format_args!("\n<details><summary>{title}</summary>\n{others}\n</details>\n"),
+        );
     }
     text
 }
@@ -46,11 +54,14 @@ fn table(findings: &Findings<'_>, measure: Measure<'_>) -> String {
     let quantity = measure.quantity;
     let mut text = String::new();
     if rows.iter().any(|row| row.summary.is_ok()) {
-        put(&mut text, format_args!(
-            "\n| {} | median | least to most | of the limit | of corewise | corewise is |\n\
+        put(
+            &mut text,
+            format_args!(
+                "\n| {} | median | least to most | of the limit | of corewise | corewise is |\n\
              |---|---:|---:|---:|---:|---|\n",
-            quantity.heading()
-        ));
+                quantity.heading()
+            ),
+        );
     } else {
         put(&mut text, format_args!("\n{}:\n\n", capital(quantity.title())));
     }
@@ -58,8 +69,9 @@ fn table(findings: &Findings<'_>, measure: Measure<'_>) -> String {
         text += &line(row, quantity);
     }
     let lacking = rows.iter().filter_map(|row| Some((row.subject, row.summary.as_ref().err()?)));
-    let lacking: Vec<_> =
-        lacking.map(|(subject, why)| format!("{} {}", escape(&subject.name), escape(why))).collect();
+    let lacking: Vec<_> = lacking
+        .map(|(subject, why)| format!("{} {}", escape(&subject.name), escape(why)))
+        .collect();
     if !lacking.is_empty() {
         put(&mut text, format_args!("\nWithout figures: {}.\n", lacking.join("; ")));
     }
@@ -104,14 +116,17 @@ fn promises(findings: &Findings<'_>) -> String {
         "\n## Promises\n\n| load | figure | promised | measured | verdict |\n|---|---|---|---|---|\n",
     );
     for kept in promises {
-        put(&mut text, format_args!(
-            "| {} | {} | {} | {} | {} |\n",
-            escape(&kept.column.title),
-            kept.promise.quantity.title(),
-            kept.bar(),
-            kept.value(),
-            kept.verdict()
-        ));
+        put(
+            &mut text,
+            format_args!(
+                "| {} | {} | {} | {} | {} |\n",
+                escape(&kept.column.title),
+                kept.promise.quantity.title(),
+                kept.bar(),
+                kept.value(),
+                kept.verdict()
+            ),
+        );
     }
     text
 }
@@ -122,21 +137,19 @@ fn absent(run: &Run) -> String {
         let name = escape(&subject.name);
         match &subject.state {
             State::Measured => {}
-            State::Missing { why, fix } => put(&mut text, format_args!(
-                "- {name} is missing: {}; to get it: `{}`\n",
-                escape(why),
-                code(fix)
-            )),
+            State::Missing { why, fix } => put(
+                &mut text,
+                format_args!("- {name} is missing: {}; to get it: `{}`\n", escape(why), code(fix)),
+            ),
             State::Failed { why } => {
                 put(&mut text, format_args!("- **{name} failed**: {}\n", escape(why)));
             }
         }
         for (title, why) in finding::declined(run, subject) {
-            put(&mut text, format_args!(
-                "- {name} does not do {}: {}\n",
-                escape(title),
-                escape(why)
-            ));
+            put(
+                &mut text,
+                format_args!("- {name} does not do {}: {}\n", escape(title), escape(why)),
+            );
         }
     }
     if text.is_empty() { text } else { format!("\n## Not measured\n\n{text}") }
@@ -149,12 +162,15 @@ fn troubles(findings: &Findings<'_>) -> String {
         findings.disturbed_windows().map(|window| (window, window.disturbances.join(", ")));
     let mut text = String::new();
     for (window, what) in errors.chain(disturbed) {
-        put(&mut text, format_args!(
-            "- {}: {}; {}\n",
-            escape(&finding::place(window)),
-            escape(&what),
-            fate(window.counts)
-        ));
+        put(
+            &mut text,
+            format_args!(
+                "- {}: {}; {}\n",
+                escape(&finding::place(window)),
+                escape(&what),
+                fate(window.counts)
+            ),
+        );
     }
     if text.is_empty() {
         return text;
@@ -188,12 +204,15 @@ fn machine(findings: &Findings<'_>) -> String {
     }
     for subject in subjects {
         let version = subject.version.as_deref().unwrap_or("version unknown");
-        put(&mut text, format_args!(
-            "- {}: {}, {}",
-            escape(&subject.name),
-            escape(&subject.title),
-            escape(version)
-        ));
+        put(
+            &mut text,
+            format_args!(
+                "- {}: {}, {}",
+                escape(&subject.name),
+                escape(&subject.title),
+                escape(version)
+            ),
+        );
         for command in &subject.commands {
             put(&mut text, format_args!("; `{}`", code(command)));
         }
