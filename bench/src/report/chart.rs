@@ -94,23 +94,23 @@ impl Scale {
     }
 
     /// Round numbers along it, few enough to be labelled.
-    pub(super) fn ticks(self) -> Vec<f64> {
+    pub(super) fn ticks(self, most: usize) -> Vec<f64> {
         match self.kind {
-            Kind::Linear => self.linear_ticks(),
-            Kind::Log => self.log_ticks(),
+            Kind::Linear => self.linear_ticks(most),
+            Kind::Log => self.log_ticks(most),
         }
     }
 
-    fn linear_ticks(self) -> Vec<f64> {
+    fn linear_ticks(self, most: usize) -> Vec<f64> {
         let magnitude = 10_f64.powf(self.high.log10().floor());
         let steps = [0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 2.5].map(|step| step * magnitude);
-        let fits = |step: &&f64| self.high / **step <= TICKS_MAX;
+        let fits = |step: &&f64| self.high / **step < most as f64;
         let step = steps.iter().find(fits).copied().unwrap_or(self.high);
         let count = (self.high / step).floor() as usize;
         (0..=count).map(|at| at as f64 * step).collect()
     }
 
-    fn log_ticks(self) -> Vec<f64> {
+    fn log_ticks(self, most: usize) -> Vec<f64> {
         let first = self.low.log10().floor() as i32;
         let last = self.high.log10().ceil() as i32;
         let inside = |tick: &f64| (self.low..=self.high).contains(tick);
@@ -120,11 +120,11 @@ impl Scale {
             all.filter(inside).collect()
         };
         let dense = of(&[1.0, 2.0, 5.0]);
-        if dense.len() as f64 <= TICKS_MAX {
+        if dense.len() <= most {
             return dense;
         }
         let decades = of(&[1.0]);
-        let every = (decades.len() as f64 / TICKS_MAX).ceil().max(1.0) as usize;
+        let every = decades.len().div_ceil(most).max(1);
         decades.into_iter().step_by(every).collect()
     }
 }
@@ -133,7 +133,7 @@ impl Scale {
 pub(super) fn strip(mark: Mark, scale: Scale, limit: Option<f64>) -> String {
     let x = |value: f64| inset(scale.at(value));
     let mut svg = String::from("<svg class=\"strip\" aria-hidden=\"true\">");
-    for tick in scale.ticks() {
+    for tick in scale.ticks(STRIP_TICKS) {
         let at = x(tick);
         put(&mut svg, format_args!("<line class=\"grid\" x1=\"{at}\" x2=\"{at}\" y2=\"100%\"/>"));
     }
@@ -163,7 +163,7 @@ pub(super) fn strip(mark: Mark, scale: Scale, limit: Option<f64>) -> String {
 /// The axis below strips.
 pub(super) fn strip_axis(scale: Scale, label: impl Fn(f64) -> String) -> String {
     let mut svg = String::from("<svg class=\"axis\" aria-hidden=\"true\">");
-    for tick in scale.ticks() {
+    for tick in scale.ticks(STRIP_TICKS) {
         put(
             &mut svg,
             format_args!(
@@ -194,12 +194,9 @@ pub(super) fn background(id: &str, axes: &Axes, lines: &[(Role, Vec<Point>)]) ->
 pub(super) fn panel(id: &str, axes: &Axes, role: Role, points: &[Point], label: &str) -> String {
     let mut svg =
         format!("<svg class=\"panel {}\" role=\"img\" aria-label=\"{label}\">", class_of(role));
-    for tick in axes.y.ticks() {
+    for tick in axes.y.ticks(PANEL_TICKS) {
         let y = height(axes.y.at(tick));
         put(&mut svg, format_args!("<line class=\"grid\" x2=\"100%\" y1=\"{y}\" y2=\"{y}\"/>"));
-        let below = y - 3.0;
-        let text = (axes.y_unit)(tick);
-        put(&mut svg, format_args!("<text class=\"start\" x=\"0\" y=\"{below}\">{text}</text>"));
     }
     for (tick, text) in &axes.x_ticks {
         let part = axes.x.at(*tick);
@@ -228,6 +225,11 @@ pub(super) fn panel(id: &str, axes: &Axes, role: Role, points: &[Point], label: 
             );
         }
         put(&mut svg, format_args!("<circle cx=\"{x}\" cy=\"{y}\" r=\"2.5\"/>"));
+    }
+    // Letters last, so that no line runs through them.
+    for tick in axes.y.ticks(PANEL_TICKS) {
+        let (y, text) = (height(axes.y.at(tick)) - 3.0, (axes.y_unit)(tick));
+        put(&mut svg, format_args!("<text class=\"start\" x=\"0\" y=\"{y}\">{text}</text>"));
     }
     svg + "</svg>"
 }
@@ -291,7 +293,10 @@ pub(super) fn time_label(value: f64) -> String {
 
 /// A chart from zero shows values that are this far apart; beyond, the small ones are one dot.
 const LINEAR_REACH: f64 = 12.0;
-const TICKS_MAX: f64 = 5.0;
+/// Labels that fit below a strip on a telephone.
+const STRIP_TICKS: usize = 6;
+/// Labels that fit one above the other in a panel.
+const PANEL_TICKS: usize = 4;
 /// Per cent of the width on either side.
 const INSET: f64 = 3.0;
 /// Of a panel's lines, in pixels from its top.
@@ -305,7 +310,7 @@ mod tests {
     #[track_caller]
     fn check(values: &[f64], expected: &[f64]) {
         let scale = Scale::of(values.iter().copied());
-        let ticks = scale.ticks();
+        let ticks = scale.ticks(STRIP_TICKS);
         assert_eq!(ticks.len(), expected.len(), "{scale:?} {ticks:?}");
         for (tick, expected) in ticks.iter().zip(expected) {
             assert!((tick - expected).abs() <= expected * 1e-9, "{scale:?} {ticks:?}");
@@ -316,7 +321,8 @@ mod tests {
     fn ticks_are_round_and_few() {
         check(&[3.0, 4.1], &[0.0, 1.0, 2.0, 3.0, 4.0]);
         check(&[3.0, 9.7], &[0.0, 2.0, 4.0, 6.0, 8.0]);
-        check(&[3.0, 300.0], &[10.0, 100.0]);
+        check(&[3.0, 300.0], &[5.0, 10.0, 20.0, 50.0, 100.0, 200.0]);
+        check(&[3.0, 3_000.0], &[10.0, 100.0, 1_000.0]);
         check(&[3.0, 40.0], &[5.0, 10.0, 20.0]);
     }
 
@@ -328,7 +334,7 @@ mod tests {
             for value in values.iter().copied().chain(odd) {
                 assert!((0.0..=1.0).contains(&scale.at(value)), "{scale:?} {value}");
             }
-            assert!(scale.ticks().len() <= TICKS_MAX as usize + 1, "{scale:?}");
+            assert!(scale.ticks(STRIP_TICKS).len() <= STRIP_TICKS + 1, "{scale:?}");
         }
     }
 }

@@ -9,6 +9,7 @@ mod figure;
 mod finding;
 mod html;
 mod markdown;
+#[cfg_attr(not(test), expect(dead_code, reason = "progress waits for the runner of this bench"))]
 pub(crate) mod terminal;
 #[cfg(test)]
 mod tests;
@@ -62,7 +63,10 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<bool, Box<dyn Error>> {
     print!("{}", terminal::table(&run, screen.width, screen.colours));
     if let Some(folder) = folder {
         let written = write(&run, &folder)?;
-        println!("\nwritten: {}", written.html.display());
+        println!();
+        for path in [written.html, written.markdown, written.data] {
+            println!("written: {}", path.display());
+        }
     }
     let Some(baseline) = baseline else { return Ok(true) };
     let fail_over = baseline::parse_part(fail_over.as_deref().unwrap_or(FAIL_OVER))?;
