@@ -30,13 +30,13 @@ use self::measure::{Bench, Outcome, Turn};
 use self::rounds::{Fate, Repeats};
 pub(crate) use self::settings::{Gate, Settings};
 use self::wrk::Wrk;
-use crate::{interrupt, mixed, open};
 use crate::report::baseline::Verdicts;
 use crate::report::terminal::{self, Progress, Screen};
 use crate::report::{self, baseline};
 use crate::result::{FORMAT, Plan, Role, Run, State, Window};
 use crate::statistics::{self, Statistics};
 use crate::subject::{Description, Place, Ready, Running};
+use crate::{interrupt, mixed, open};
 
 /// Measures, writes the report and says how it went. An error is what kept it from beginning.
 pub(crate) fn run(settings: &Settings) -> Result<Exit, String> {
@@ -199,14 +199,7 @@ impl<'a> Measuring<'a> {
             client_cpu: settings.cores.client,
             took_seconds: 0,
         };
-        let run = Run {
-            format: FORMAT,
-            machine,
-            plan,
-            subjects,
-            columns,
-            windows: Vec::new(),
-        };
+        let run = Run { format: FORMAT, machine, plan, subjects, columns, windows: Vec::new() };
         let mut measuring = Self {
             settings,
             bench: Bench { cores: settings.cores, wrk: wrk.map_err(broken)? },
