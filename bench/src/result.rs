@@ -97,9 +97,14 @@ pub(crate) enum Role {
 pub(crate) enum State {
     Measured,
     /// Not on this machine; `fix` is the command that changes it.
-    Missing { why: String, fix: String },
+    Missing {
+        why: String,
+        fix: String,
+    },
     /// It is here, and did not start, left, or answered wrongly.
-    Failed { why: String },
+    Failed {
+        why: String,
+    },
 }
 
 /// One load and what is read off it.

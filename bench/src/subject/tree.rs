@@ -13,10 +13,13 @@ pub(crate) fn processes(root: u32) -> Vec<u32> {
     let mut found = vec![root];
     let mut next = 0;
     while let Some(process) = found.get(next) {
-        let children: Vec<u32> = tasks(*process).iter().flat_map(|task| {
-            let path = format!("/proc/{process}/task/{task}/children");
-            numbers(&fs::read_to_string(path).unwrap_or_default())
-        }).collect();
+        let children: Vec<u32> = tasks(*process)
+            .iter()
+            .flat_map(|task| {
+                let path = format!("/proc/{process}/task/{task}/children");
+                numbers(&fs::read_to_string(path).unwrap_or_default())
+            })
+            .collect();
         found.extend(children);
         next += 1;
     }
