@@ -12,7 +12,7 @@ use super::running::EventError;
 use super::start::StartError;
 use super::tree::processes;
 use super::*;
-use crate::result::{Group, State};
+use crate::result::{Group, Role, State};
 
 /// A folder of its own for each test.
 struct Scene {
@@ -249,11 +249,9 @@ fn events_that_a_subject_does_not_have_are_declined() {
 
 #[test]
 fn a_relay_needs_a_server_behind_it() {
-    let scene = Scene::new("relay");
-    let command = "s=sh -c 'exit' {port} {upstream}";
-    let ready = Description::from_command(command).unwrap().find().unwrap();
-    let error = ready.start(&scene.place()).unwrap_err();
-    assert!(matches!(error.why, start::Why::NoUpstream));
+    let relay = Description::named("haproxy-relay").unwrap();
+    let State::Missing { why, fix } = relay.find().unwrap_err() else { panic!("not missing") };
+    assert!(why.contains("behind it") && fix.contains("haproxy-relay:ADDRESS:PORT"), "{fix}");
 }
 
 #[test]
@@ -274,22 +272,24 @@ fn configurations_and_files_are_written_for_the_subject() {
 #[ignore = "needs the peers: `make peers`, then run it by name"]
 fn every_peer_does_what_its_file_says() {
     let scene = Scene::new("peers");
+    let behind = Description::named("nginx").unwrap().find().unwrap();
+    let behind = behind.start(&scene.place()).unwrap();
+    let theirs = [Role::Peer, Role::Reference, Role::Relay];
     for mut description in Description::embedded() {
+        if !theirs.contains(&description.role) {
+            continue;
+        }
+        if description.needs_upstream() {
+            let word = format!("{}:{}", description.name, behind.address());
+            description = Description::named(&word).unwrap();
+        }
         let built = format!("peers/target/release/{}", description.program);
         let built = Path::new(env!("CARGO_MANIFEST_DIR")).join(built);
         if built.exists() {
             description.program = built.display().to_string();
         }
-        if matches!(description.program.as_str(), "corewise" | "corewise-bench") {
-            let own = env::current_exe().unwrap();
-            let program = own.parent().unwrap().parent().unwrap().join(&description.program);
-            description.program = program.display().to_string();
-        }
         let ready = description.find().unwrap_or_else(|state| panic!("{state:?}"));
-        let behind = Description::named("nginx").unwrap().find().unwrap();
-        let behind = behind.start(&scene.place()).unwrap();
-        let place = Place { upstream: Some(behind.address()), ..scene.place() };
-        let running = ready.start(&place).unwrap_or_else(|error| panic!("{error}"));
+        let running = ready.start(&scene.place()).unwrap_or_else(|error| panic!("{error}"));
         check_peer(running);
     }
 }
