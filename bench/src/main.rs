@@ -5,7 +5,6 @@ mod bare;
 mod client;
 mod events;
 mod files;
-mod hyper_server;
 mod idle;
 mod instructions;
 mod interrupt;
@@ -47,7 +46,6 @@ fn run() -> Result<Exit, Box<dyn Error>> {
     let mut arguments = Arguments::of_process();
     let passed = match arguments.command().as_deref() {
         Some("bare") => serve_bare(arguments)?,
-        Some("hyper") => serve_hyper(arguments)?,
         Some("instructions") => instructions::run(arguments)?,
         Some("instructions-subject") => instructions::run_subject(arguments)?,
         Some("open") => open::run(arguments)?,
@@ -99,14 +97,7 @@ fn serve_bare(mut arguments: Arguments) -> Result<bool, Box<dyn Error>> {
     Ok(true)
 }
 
-fn serve_hyper(arguments: Arguments) -> Result<bool, Box<dyn Error>> {
-    let listener = listen(arguments)?;
-    server::announce(&listener)?;
-    hyper_server::run(listener)?;
-    Ok(true)
-}
-
-/// Pins this process and listens, as both servers of this package are started.
+/// Pins this process and listens, as the servers of this package are started.
 fn listen(mut arguments: Arguments) -> Result<std::net::TcpListener, Box<dyn Error>> {
     let cpu = arguments.value("--cpu")?.unwrap_or(0);
     let port = arguments.value("--port")?.unwrap_or(0);

@@ -1,6 +1,7 @@
 //! What a subject is, as its file says.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use rustix::process::Signal;
 use serde::Deserialize;
@@ -16,6 +17,9 @@ pub(crate) struct Description {
     /// The file's name without its ending; `bare:direct+no-iowait` with options.
     #[serde(skip)]
     pub(crate) name: String,
+    /// The server behind a relay, from `name:ADDRESS`.
+    #[serde(skip)]
+    pub(super) upstream: Option<SocketAddr>,
     /// For people.
     pub(crate) title: String,
     pub(crate) role: Role,
@@ -29,7 +33,7 @@ pub(crate) struct Description {
     pub(super) version: Option<String>,
     /// Arguments of the server, with placeholders.
     pub(super) start: String,
-    /// Arguments that are added for `name:a+b`, where `{options}` is `a,b`.
+    /// Arguments that are added for `name:a+b`, where `{options}` is `a,b`, or words if alone.
     options: Option<String>,
     /// Its configuration, with placeholders; `{config}` is the file's path.
     pub(super) config: Option<String>,
@@ -199,11 +203,17 @@ impl Description {
     }
 
     fn with_options(mut self, word: &str, options: &str) -> Result<Self, String> {
-        let Some(form) = &self.options else {
+        if self.needs_upstream() {
+            let fault = |_| format!("subject {word:?}: {options:?} is no ADDRESS:PORT to relay to");
+            self.upstream = Some(options.parse().map_err(fault)?);
+        } else if let Some(form) = &self.options {
+            // Alone they are words, behind a flag they are its list.
+            let between = if form == "{options}" { " " } else { "," };
+            let options = form.replace("{options}", &options.replace('+', between));
+            self.start = format!("{} {options}", self.start);
+        } else {
             return Err(format!("subject {:?} takes no options, so {word:?} is none", self.name));
-        };
-        let options = form.replace("{options}", &options.replace('+', ","));
-        self.start = format!("{} {options}", self.start);
+        }
         self.title = format!("{} ({word})", self.title);
         self.name = word.to_owned();
         Ok(self)
@@ -357,6 +367,8 @@ mod tests {
         let subject = Description::named("bare:direct+no-iowait").unwrap();
         assert_eq!(subject.name, "bare:direct+no-iowait");
         assert!(subject.start.ends_with("--ring direct,no-iowait"), "{}", subject.start);
+        let subject = Description::named("corewise:--a=1+--b=2").unwrap();
+        assert!(subject.start.ends_with(" --a=1 --b=2"), "{}", subject.start);
         assert!(Description::named("nginx:fast").unwrap_err().contains("no options"));
         assert!(Description::named("apache").unwrap_err().contains("nginx"));
     }
@@ -400,6 +412,9 @@ mod tests {
         assert_eq!(commands[0], "apt-get install haproxy");
         assert!(commands[1].starts_with("cat > {config} <<'END'\n"), "{}", commands[1]);
         assert_eq!(commands[2], "taskset -c {cpu} haproxy -W -db -f {config}");
+        let relay = Description::named("haproxy-relay:127.0.0.1:80").unwrap();
+        assert_eq!(relay.upstream.unwrap().port(), 80);
+        assert!(Description::named("haproxy-relay:here").unwrap_err().contains("ADDRESS:PORT"));
         let relays: Vec<String> = Description::embedded()
             .into_iter()
             .filter(Description::needs_upstream)

@@ -16,9 +16,8 @@ mod system;
 mod tests;
 mod tree;
 
-pub(crate) use self::answer::{Answer, Route, WrongAnswer};
+pub(crate) use self::answer::Route;
 pub(crate) use self::description::{Description, Event};
-pub(crate) use self::running::{Ended, EventError, Running};
-pub(crate) use self::start::{Place, StartError};
+pub(crate) use self::running::Running;
+pub(crate) use self::start::Place;
 pub(crate) use self::system::Ready;
-pub(crate) use self::tree::processes;

@@ -26,8 +26,6 @@ pub(crate) struct Place {
     pub(crate) root: PathBuf,
     /// The run's own; each subject has a folder in it for its configuration and its output.
     pub(crate) folder: PathBuf,
-    /// The server behind a relay.
-    pub(crate) upstream: Option<SocketAddr>,
     /// How long the first right answer may take.
     pub(crate) start_patience: Duration,
     /// How long it may take to leave when it is told to.
@@ -47,7 +45,6 @@ pub(super) enum Why {
     /// It ended instead of serving.
     Ended(ExitStatus),
     Io(io::Error),
-    NoUpstream,
     /// The time was up; this came last.
     NotReady(Duration, String),
     /// It answered, and something else.
@@ -62,7 +59,6 @@ impl Place {
             port: 0,
             root: root.to_owned(),
             folder: folder.to_owned(),
-            upstream: None,
             start_patience: Duration::from_secs(30),
             stop_patience: Duration::from_secs(10),
         }
@@ -87,9 +83,6 @@ impl Ready {
 
     fn spawn(&self, place: &Place, folder: &Path) -> Result<(Guarded, u16), Why> {
         let description = &self.description;
-        if description.needs_upstream() && place.upstream.is_none() {
-            return Err(Why::NoUpstream);
-        }
         let port = if place.port == 0 { free_port()? } else { place.port };
         fs::create_dir_all(folder)?;
         // Servers resolve what is not absolute against a folder of their own.
@@ -101,7 +94,10 @@ impl Ready {
             ("folder", folder.display().to_string()),
             ("port", port.to_string()),
             ("root", root.display().to_string()),
-            ("upstream", place.upstream.map_or_else(String::new, |address| address.to_string())),
+            (
+                "upstream",
+                description.upstream.map_or_else(String::new, |address| address.to_string()),
+            ),
         ]);
         if let Some(text) = description.config_text() {
             fs::write(&config, command::expand(&text, &values))?;
@@ -161,7 +157,6 @@ impl Display for StartError {
         match &self.why {
             Why::Ended(status) => write!(f, "it ended at once ({status})")?,
             Why::Io(error) => write!(f, "{error}")?,
-            Why::NoUpstream => write!(f, "it is a relay, and no server behind it was given")?,
             Why::NotReady(patience, seen) => {
                 write!(f, "no right answer within {patience:?}; last seen: {seen}")?;
             }

@@ -19,6 +19,12 @@ pub(crate) struct Ready {
 impl Description {
     /// Looks for the program; `State::Missing` says how to come by it.
     pub(crate) fn find(&self) -> Result<Ready, State> {
+        if self.needs_upstream() && self.upstream.is_none() {
+            return Err(State::Missing {
+                why: "it is a relay, and no server behind it was named".to_owned(),
+                fix: format!("--subjects {}:ADDRESS:PORT, of a server on a third CPU", self.name),
+            });
+        }
         let missing = |why: String| State::Missing { why, fix: self.get().to_owned() };
         let program = places(&self.program).into_iter().find(|path| is_program(path));
         let program = program.ok_or_else(|| missing(format!("{} is not here", self.program)))?;

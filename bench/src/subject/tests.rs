@@ -8,8 +8,11 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::running::EventError;
+use super::start::StartError;
+use super::tree::processes;
 use super::*;
-use crate::result::State;
+use crate::result::{Group, Role, State};
 
 /// A folder of its own for each test.
 struct Scene {
@@ -246,11 +249,9 @@ fn events_that_a_subject_does_not_have_are_declined() {
 
 #[test]
 fn a_relay_needs_a_server_behind_it() {
-    let scene = Scene::new("relay");
-    let command = "s=sh -c 'exit' {port} {upstream}";
-    let ready = Description::from_command(command).unwrap().find().unwrap();
-    let error = ready.start(&scene.place()).unwrap_err();
-    assert!(matches!(error.why, start::Why::NoUpstream));
+    let relay = Description::named("haproxy-relay").unwrap();
+    let State::Missing { why, fix } = relay.find().unwrap_err() else { panic!("not missing") };
+    assert!(why.contains("behind it") && fix.contains("haproxy-relay:ADDRESS:PORT"), "{fix}");
 }
 
 #[test]
@@ -265,6 +266,67 @@ fn configurations_and_files_are_written_for_the_subject() {
     let expected = format!("{} {{ {} }}", running.address().port(), root.display());
     assert_eq!(fs::read_to_string(folder.join("config")).unwrap(), expected);
     assert_eq!(fs::read_to_string(folder.join("note")).unwrap(), "text");
+}
+
+#[test]
+#[ignore = "needs the peers: `make peers`, then run it by name"]
+fn every_peer_does_what_its_file_says() {
+    let scene = Scene::new("peers");
+    let behind = Description::named("nginx").unwrap().find().unwrap();
+    let behind = behind.start(&scene.place()).unwrap();
+    let theirs = [Role::Peer, Role::Reference, Role::Relay];
+    for mut description in Description::embedded() {
+        if !theirs.contains(&description.role) {
+            continue;
+        }
+        if description.needs_upstream() {
+            let word = format!("{}:{}", description.name, behind.address());
+            description = Description::named(&word).unwrap();
+        }
+        let built = format!("peers/target/release/{}", description.program);
+        let built = Path::new(env!("CARGO_MANIFEST_DIR")).join(built);
+        if built.exists() {
+            description.program = built.display().to_string();
+        }
+        let ready = description.find().unwrap_or_else(|state| panic!("{state:?}"));
+        let running = ready.start(&scene.place()).unwrap_or_else(|error| panic!("{error}"));
+        check_peer(running);
+    }
+}
+
+/// Everything that a description promises, and that nothing is left when it is over.
+fn check_peer(mut running: Running) {
+    let description = running.description().clone();
+    let name = &description.name;
+    println!("{name}: {:?}", processes(running.process()));
+    let check = |running: &mut Running, route| {
+        running.check(route).unwrap_or_else(|wrong| panic!("{name}: {wrong}"));
+    };
+    if description.declines("", Group::Files).is_none() {
+        check(&mut running, Route::File { name: "1k" });
+    }
+    if description.declines("", Group::Mixed).is_none() {
+        check(&mut running, Route::Burn { ms: 3 });
+    }
+    running.pause().unwrap();
+    let all = processes(running.process());
+    assert!(all.iter().all(|process| tree::states(*process).all(|state| state == 'T')), "{name}");
+    running.resume().unwrap();
+    for event in [Event::Kill, Event::Reload, Event::Restart] {
+        if description.supports(event).is_ok() {
+            let before = processes(running.process());
+            running.event(event).unwrap_or_else(|error| panic!("{name}: {event:?}: {error}"));
+            println!("{name}: {event:?}");
+            // Whoever reads its configuration again may do so without another process.
+            let other = || event == Event::Reload || processes(running.process()) != before;
+            wait_until("other processes", other);
+            wait_until("an answer", || running.check(Route::Plaintext).is_ok());
+        }
+    }
+    let all = processes(running.process());
+    let ended = running.stop().unwrap();
+    println!("{name}: {ended:?}");
+    assert!(ended.status.is_some() && all.into_iter().all(is_gone), "{name}");
 }
 
 /// The description of a subject with further lines.
