@@ -46,18 +46,23 @@ pub(crate) fn sleep(duration: Duration) -> io::Result<()> {
 /// Says which process an interrupt ends; `None` before it is waited for, so that nobody else can
 /// have got its number.
 pub(crate) fn pass_on_to(process: Option<u32>) {
+    // Excludes that a load is never ended: the handler has not seen it yet, and we do not see that
+    // the handler has run. Pairs with the handler, which writes and reads in the other order.
     LOAD.store(process.map_or(0, u32::cast_signed), Ordering::SeqCst);
-    if requested() {
+    // The other half of what is excluded above.
+    if REQUESTED.load(Ordering::SeqCst) {
         end_load();
     }
 }
 
 extern "C" fn on_signal(_: libc::c_int) {
+    // Pairs with `pass_on_to`.
     REQUESTED.store(true, Ordering::SeqCst);
     end_load();
 }
 
 fn end_load() {
+    // Pairs with `pass_on_to`.
     let load = LOAD.load(Ordering::SeqCst);
     if load > 0 {
         // SAFETY: the call takes two integers. The process is a child that was not waited for.

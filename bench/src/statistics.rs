@@ -297,3 +297,6 @@ pub(crate) const LIMIT_OF_HYPER: f64 = 0.92;
 const HYPER: &str = "hyper";
 /// So many rounds that agree are hardly chance: of five coins all fall alike one time in sixteen.
 const ROUNDS_FOR_A_SIGN: usize = 5;
+
+#[cfg(test)]
+mod tests;

@@ -40,6 +40,8 @@ enum Outcome {
     New,
     /// The earlier run has it, and this one tried and has no figure.
     Lost,
+    /// There are figures, and nothing to divide them by.
+    NoLimit,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,17 +81,6 @@ fn context(path: &Path, what: &str, error: &dyn fmt::Display) -> io::Error {
     io::Error::other(format!("{}: {what}: {error}", path.display()))
 }
 
-/// `5%` or `0.05` as a part.
-pub(crate) fn parse_part(text: &str) -> Result<f64, String> {
-    let (number, unit) = match text.strip_suffix('%') {
-        Some(number) => (number.trim_end(), 100.0),
-        None => (text, 1.0),
-    };
-    let part = number.parse::<f64>().ok().map(|number| number / unit);
-    part.filter(|part| part.is_finite() && *part >= 0.0)
-        .ok_or_else(|| format!("--fail-over cannot be {text:?}; it is a part such as 5%"))
-}
-
 /// Holds `now` against `base`. A ratio to the limit that is worse by more than `fail_over` (0.05
 /// is 5 %) is a regression, unless the noise of one of the runs explains it.
 pub(crate) fn compare(now: &Run, base: &Run, fail_over: f64) -> Verdicts {
@@ -114,12 +105,15 @@ struct Runs<'a> {
 }
 
 impl Runs<'_> {
-    /// `None` where the load has no limit, in either run.
+    /// `None` where the subject has no figure in either run.
     fn change(&self, measure: Measure<'_>, name: &str, fail_over: f64) -> Option<Change> {
         let now = self.is.to_limit(measure, name).ok().map(|ratio| ratio.median);
         let then = self.was.to_limit(measure, name).ok().map(|ratio| ratio.median);
         let outcome = match (then, now) {
-            (None, None) => return None,
+            (None, None) => {
+                self.is.summary(measure, name).or_else(|| self.was.summary(measure, name))?;
+                Outcome::NoLimit
+            }
             (None, Some(_)) => Outcome::New,
             (Some(_), None) => Outcome::Lost,
             (Some(then), Some(now)) => {
@@ -222,6 +216,7 @@ impl fmt::Display for Change {
             Outcome::Compared { then, now, verdict } => {
                 write!(f, "{then:.3} then, {now:.3} now: {verdict}")
             }
+            Outcome::NoLimit => write!(f, "the limit does not do this"),
             Outcome::NotMeasured => write!(f, "not measured in this run"),
             Outcome::New => write!(f, "not in the baseline"),
             Outcome::Lost => write!(f, "the baseline has a figure, and this run has none"),
@@ -234,6 +229,7 @@ impl fmt::Display for Verdict {
         match self {
             Self::Better(part) => write!(f, "better by {}", figure::percent(*part)),
             Self::NoDifference => write!(f, "no difference"),
+            Self::Regressed(f64::INFINITY) => write!(f, "REGRESSED from zero"),
             Self::Regressed(part) => write!(f, "REGRESSED by {}", figure::percent(*part)),
             Self::Worse(part) => write!(f, "worse by {}, allowed", figure::percent(*part)),
         }

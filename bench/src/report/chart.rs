@@ -94,23 +94,23 @@ impl Scale {
     }
 
     /// Round numbers along it, few enough to be labelled.
-    pub(super) fn ticks(self) -> Vec<f64> {
+    pub(super) fn ticks(self, most: usize) -> Vec<f64> {
         match self.kind {
-            Kind::Linear => self.linear_ticks(),
-            Kind::Log => self.log_ticks(),
+            Kind::Linear => self.linear_ticks(most),
+            Kind::Log => self.log_ticks(most),
         }
     }
 
-    fn linear_ticks(self) -> Vec<f64> {
+    fn linear_ticks(self, most: usize) -> Vec<f64> {
         let magnitude = 10_f64.powf(self.high.log10().floor());
         let steps = [0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 2.5].map(|step| step * magnitude);
-        let fits = |step: &&f64| self.high / **step <= TICKS_MAX;
+        let fits = |step: &&f64| self.high / **step < most as f64;
         let step = steps.iter().find(fits).copied().unwrap_or(self.high);
         let count = (self.high / step).floor() as usize;
         (0..=count).map(|at| at as f64 * step).collect()
     }
 
-    fn log_ticks(self) -> Vec<f64> {
+    fn log_ticks(self, most: usize) -> Vec<f64> {
         let first = self.low.log10().floor() as i32;
         let last = self.high.log10().ceil() as i32;
         let inside = |tick: &f64| (self.low..=self.high).contains(tick);
@@ -120,11 +120,11 @@ impl Scale {
             all.filter(inside).collect()
         };
         let dense = of(&[1.0, 2.0, 5.0]);
-        if dense.len() as f64 <= TICKS_MAX {
+        if dense.len() <= most {
             return dense;
         }
         let decades = of(&[1.0]);
-        let every = (decades.len() as f64 / TICKS_MAX).ceil().max(1.0) as usize;
+        let every = decades.len().div_ceil(most).max(1);
         decades.into_iter().step_by(every).collect()
     }
 }
@@ -133,7 +133,7 @@ impl Scale {
 pub(super) fn strip(mark: Mark, scale: Scale, limit: Option<f64>) -> String {
     let x = |value: f64| inset(scale.at(value));
     let mut svg = String::from("<svg class=\"strip\" aria-hidden=\"true\">");
-    for tick in scale.ticks() {
+    for tick in scale.ticks(STRIP_TICKS) {
         let at = x(tick);
         put(&mut svg, format_args!("<line class=\"grid\" x1=\"{at}\" x2=\"{at}\" y2=\"100%\"/>"));
     }
@@ -160,21 +160,28 @@ pub(super) fn strip(mark: Mark, scale: Scale, limit: Option<f64>) -> String {
     svg
 }
 
-/// The axis below strips.
+/// The axis below strips. It has room on both sides, so every label stands under its line.
 pub(super) fn strip_axis(scale: Scale, label: impl Fn(f64) -> String) -> String {
     let mut svg = String::from("<svg class=\"axis\" aria-hidden=\"true\">");
-    for tick in scale.ticks() {
-        put(
-            &mut svg,
-            format_args!(
-                "<text class=\"{}\" x=\"{}\" y=\"13\">{}</text>",
-                anchor(scale.at(tick)),
-                inset(scale.at(tick)),
-                label(tick)
-            ),
-        );
+    let ticks = scale.ticks(STRIP_TICKS).into_iter().map(|tick| (tick, label(tick)));
+    for (tick, text) in thin(scale, ticks.collect(), STRIP_DISTANCE) {
+        let x = inset(scale.at(tick));
+        put(&mut svg, format_args!("<text class=\"middle\" x=\"{x}\" y=\"13\">{text}</text>"));
     }
     svg + "</svg>"
+}
+
+/// The labels that are at least `distance` of the axis apart. Counted from the right, because the
+/// last is the one that a panel's figure belongs to.
+pub(super) fn thin(scale: Scale, labels: Vec<(f64, String)>, distance: f64) -> Vec<(f64, String)> {
+    let mut kept: Vec<(f64, String)> = Vec::new();
+    for label in labels.into_iter().rev() {
+        let far = |last: &(f64, String)| scale.at(last.0) - scale.at(label.0) >= distance;
+        if kept.last().is_none_or(far) {
+            kept.push(label);
+        }
+    }
+    kept
 }
 
 /// All lines of a chart once, for the background of its panels.
@@ -183,23 +190,33 @@ pub(super) fn background(id: &str, axes: &Axes, lines: &[(Role, Vec<Point>)]) ->
         "<svg class=\"store\" aria-hidden=\"true\"><symbol id=\"{id}\" viewBox=\"0 0 100 100\" \
          preserveAspectRatio=\"none\">"
     );
-    for (role, points) in lines {
-        let class = if *role == Role::Limit { "all limit" } else { "all" };
-        svg += &polyline(class, axes, points);
+    let (limit, others): (Vec<_>, Vec<_>) =
+        lines.iter().partition(|(role, _)| *role == Role::Limit);
+    for (_, points) in others {
+        svg += &polyline("all", axes, points);
+    }
+    // Last, so that nobody's line hides it.
+    for (_, points) in limit {
+        svg += &polyline("limit", axes, points);
     }
     svg + "</symbol></svg>"
 }
 
 /// One subject's line in front of everybody's.
 pub(super) fn panel(id: &str, axes: &Axes, role: Role, points: &[Point], label: &str) -> String {
-    let mut svg =
-        format!("<svg class=\"panel {}\" role=\"img\" aria-label=\"{label}\">", class_of(role));
-    for tick in axes.y.ticks() {
+    let mut svg = String::from("<div class=\"beside\"><svg class=\"labels\" aria-hidden=\"true\">");
+    for tick in axes.y.ticks(PANEL_TICKS) {
+        let (y, text) = (height(axes.y.at(tick)) + 4.0, (axes.y_unit)(tick));
+        put(&mut svg, format_args!("<text class=\"end\" x=\"100%\" y=\"{y}\">{text}</text>"));
+    }
+    let class = class_of(role);
+    put(
+        &mut svg,
+        format_args!("</svg><svg class=\"panel {class}\" role=\"img\" aria-label=\"{label}\">"),
+    );
+    for tick in axes.y.ticks(PANEL_TICKS) {
         let y = height(axes.y.at(tick));
         put(&mut svg, format_args!("<line class=\"grid\" x2=\"100%\" y1=\"{y}\" y2=\"{y}\"/>"));
-        let below = y - 3.0;
-        let text = (axes.y_unit)(tick);
-        put(&mut svg, format_args!("<text class=\"start\" x=\"0\" y=\"{below}\">{text}</text>"));
     }
     for (tick, text) in &axes.x_ticks {
         let part = axes.x.at(*tick);
@@ -229,7 +246,7 @@ pub(super) fn panel(id: &str, axes: &Axes, role: Role, points: &[Point], label: 
         }
         put(&mut svg, format_args!("<circle cx=\"{x}\" cy=\"{y}\" r=\"2.5\"/>"));
     }
-    svg + "</svg>"
+    svg + "</svg></div>"
 }
 
 fn polyline(class: &str, axes: &Axes, points: &[Point]) -> String {
@@ -284,6 +301,15 @@ fn put(text: &mut String, what: std::fmt::Arguments<'_>) {
     let _infallible = text.write_fmt(what);
 }
 
+/// A number in little room: `500`, `20k`, `1.5M`.
+pub(super) fn short_label(value: f64) -> String {
+    match value {
+        value if value < 1e3 => figure::plain(value),
+        value if value < 1e6 => format!("{}k", figure::plain(value / 1e3)),
+        value => format!("{}M", figure::plain(value / 1e6)),
+    }
+}
+
 /// A label with its unit as an axis has it.
 pub(super) fn time_label(value: f64) -> String {
     if value == 0.0 { "0".to_owned() } else { figure::time(value) }
@@ -291,7 +317,12 @@ pub(super) fn time_label(value: f64) -> String {
 
 /// A chart from zero shows values that are this far apart; beyond, the small ones are one dot.
 const LINEAR_REACH: f64 = 12.0;
-const TICKS_MAX: f64 = 5.0;
+/// Labels that fit below a strip on a telephone.
+const STRIP_TICKS: usize = 6;
+/// Between labels below a strip, as a part of its width.
+const STRIP_DISTANCE: f64 = 0.16;
+/// Labels that fit one above the other in a panel.
+const PANEL_TICKS: usize = 4;
 /// Per cent of the width on either side.
 const INSET: f64 = 3.0;
 /// Of a panel's lines, in pixels from its top.
@@ -305,7 +336,7 @@ mod tests {
     #[track_caller]
     fn check(values: &[f64], expected: &[f64]) {
         let scale = Scale::of(values.iter().copied());
-        let ticks = scale.ticks();
+        let ticks = scale.ticks(STRIP_TICKS);
         assert_eq!(ticks.len(), expected.len(), "{scale:?} {ticks:?}");
         for (tick, expected) in ticks.iter().zip(expected) {
             assert!((tick - expected).abs() <= expected * 1e-9, "{scale:?} {ticks:?}");
@@ -316,7 +347,8 @@ mod tests {
     fn ticks_are_round_and_few() {
         check(&[3.0, 4.1], &[0.0, 1.0, 2.0, 3.0, 4.0]);
         check(&[3.0, 9.7], &[0.0, 2.0, 4.0, 6.0, 8.0]);
-        check(&[3.0, 300.0], &[10.0, 100.0]);
+        check(&[3.0, 300.0], &[5.0, 10.0, 20.0, 50.0, 100.0, 200.0]);
+        check(&[3.0, 3_000.0], &[10.0, 100.0, 1_000.0]);
         check(&[3.0, 40.0], &[5.0, 10.0, 20.0]);
     }
 
@@ -328,7 +360,7 @@ mod tests {
             for value in values.iter().copied().chain(odd) {
                 assert!((0.0..=1.0).contains(&scale.at(value)), "{scale:?} {value}");
             }
-            assert!(scale.ticks().len() <= TICKS_MAX as usize + 1, "{scale:?}");
+            assert!(scale.ticks(STRIP_TICKS).len() <= STRIP_TICKS + 1, "{scale:?}");
         }
     }
 }

@@ -128,13 +128,22 @@ pub(super) fn percent(part: f64) -> String {
 /// How corewise stands to another, as one cell of a table.
 pub(super) fn verdict(verdict: Verdict) -> String {
     match verdict {
-        Verdict::Ahead(part) => format!("ahead by {}", percent(part)),
-        Verdict::Behind(part) => format!("behind by {}", percent(part)),
+        Verdict::Ahead(part) => format!("ahead {}", distance(part)),
+        Verdict::Behind(part) => format!("behind {}", distance(part)),
         Verdict::NoDifference => "no difference".to_owned(),
         Verdict::OfZero(Side::Better) => "ahead".to_owned(),
         Verdict::OfZero(Side::Worse) => "behind".to_owned(),
         Verdict::Open(NoVerdict::NoiseUnknown) => "too few rounds to tell".to_owned(),
         Verdict::Open(NoVerdict::NoRatio(_)) => "-".to_owned(),
+    }
+}
+
+/// By how much; past the double a percentage is hard to picture.
+fn distance(part: f64) -> String {
+    if part < 1.0 {
+        format!("by {}", percent(part))
+    } else {
+        format!("{} times", three_digits(1.0 + part))
     }
 }
 

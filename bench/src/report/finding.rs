@@ -199,11 +199,11 @@ impl<'a> Findings<'a> {
         families
     }
 
-    /// Everybody in the order of the run; who is not on this machine is told elsewhere.
+    /// In the order of the run. Who could not be measured at all is told once, elsewhere.
     pub(super) fn rows(&self, measure: Measure<'_>) -> Vec<Row<'a>> {
-        let here = |subject: &&Subject| !matches!(subject.state, State::Missing { .. });
+        let measured = |subject: &&Subject| subject.state == State::Measured;
         let run: &'a Run = self.run;
-        run.subjects.iter().filter(here).map(|subject| self.row(measure, subject)).collect()
+        run.subjects.iter().filter(measured).map(|subject| self.row(measure, subject)).collect()
     }
 
     /// The rows with figures, the best on top.
@@ -261,13 +261,20 @@ impl<'a> Findings<'a> {
         self.run.windows.iter().filter(of)
     }
 
-    /// Why a subject has no figure.
+    /// Who could not be measured at all, and in a word why not.
+    pub(super) fn absentees(&self) -> Vec<String> {
+        let word = |subject: &Subject| match &subject.state {
+            State::Measured => None,
+            State::Missing { .. } => Some(format!("{} (missing)", subject.name)),
+            State::Failed { .. } => Some(format!("{} (failed)", subject.name)),
+        };
+        self.run.subjects.iter().filter_map(word).collect()
+    }
+
+    /// Why a subject that was started has no figure.
     pub(super) fn absence(&self, measure: Measure<'_>, subject: &Subject) -> String {
         if let Some(why) = subject.declined.get(measure.column) {
             return format!("not done: {why}");
-        }
-        if let State::Failed { why } = &subject.state {
-            return format!("failed: {why}");
         }
         let Some(last) = self.windows_of(measure, subject).last() else {
             return "not measured".to_owned();

@@ -72,7 +72,16 @@ fn section(id: &'static str, title: &'static str, content: &str) -> Option<Secti
 
 fn main_chart(findings: &Findings<'_>) -> String {
     let Some(measure) = findings.main_measure() else { return String::new() };
-    strips(findings, measure)
+    let absentees = findings.absentees();
+    let note = if absentees.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "<p class=\"note\">Not here: {}; <a href=\"#absent\">why</a>.</p>\n",
+            escape(&absentees.join(", "))
+        )
+    };
+    strips(findings, measure) + &note
 }
 
 /// Kept connections: panels where a family has enough of them for a line, else a chart each.
@@ -113,8 +122,9 @@ fn against_connections(
     let ys = lines.iter().flat_map(|(_, points)| points).flat_map(extremes);
     let counts = family.columns.iter().filter_map(|column| column.connections);
     let x = Scale::log(counts.clone().map(f64::from));
-    let ticks = thin(counts.map(|count| (f64::from(count), count.to_string())).collect());
-    let axes = Axes { x, y: Scale::of(ys), x_ticks: ticks, y_unit: figure::plain };
+    let labels = counts.map(|count| (f64::from(count), count.to_string())).collect();
+    let ticks = chart::thin(x, labels, COUNT_DISTANCE);
+    let axes = Axes { x, y: Scale::of(ys), x_ticks: ticks, y_unit: chart::short_label };
     let title =
         format!("{} against connections, {}", capital(&quantity.heading()), escape(family.name));
     let note = format!(
@@ -178,15 +188,6 @@ fn panels(
     text + "</div>\n"
 }
 
-/// Every other label, where all would touch each other in a narrow panel.
-fn thin(ticks: Vec<(f64, String)>) -> Vec<(f64, String)> {
-    let every = ticks.len().div_ceil(LABELS_OF_A_PANEL).max(1);
-    let last = ticks.len().saturating_sub(1);
-    let ticks = ticks.into_iter().enumerate();
-    // Counted from the right: the last is the one that the panel's figure belongs to.
-    ticks.filter(|(at, _)| (last - at).is_multiple_of(every)).map(|(_, tick)| tick).collect()
-}
-
 /// One quantity of several columns, as the table beside a chart.
 fn pivot(findings: &Findings<'_>, columns: &[&Column], quantity: Quantity) -> String {
     let mut table = Table::new();
@@ -232,12 +233,10 @@ fn latency_of(findings: &Findings<'_>, column: &Column, at: usize) -> String {
     };
     let lines = lines(findings, line);
     let ys = lines.iter().flat_map(|(_, points)| points).map(|point| point.y);
-    let axes = Axes {
-        x: Scale::log(PERCENTILES.iter().map(|(x, _)| *x)),
-        y: Scale::log(ys),
-        x_ticks: PERCENTILES.iter().map(|(x, text)| (*x, (*text).to_owned())).collect(),
-        y_unit: chart::time_label,
-    };
+    let x = Scale::log(PERCENTILES.iter().map(|(x, _)| *x));
+    let labels = PERCENTILES.iter().map(|(x, text)| (*x, (*text).to_owned())).collect();
+    let x_ticks = chart::thin(x, labels, PERCENTILE_DISTANCE);
+    let axes = Axes { x, y: Scale::log(ys), x_ticks, y_unit: chart::time_label };
     let title = format!("Latency by percentile, {}", escape(&column.title));
     let note = "Requests are sent by the clock, whether or not the one before was answered, so \
                 waiting counts. Median of the rounds at each percentile; both scales logarithmic; \
@@ -246,10 +245,10 @@ fn latency_of(findings: &Findings<'_>, column: &Column, at: usize) -> String {
         points.last().map(|last| figure::time(last.y)).unwrap_or_default()
     });
     if chart.is_empty() {
-        first_strip(findings, column)
-    } else {
-        chart + &figures(findings, column)
+        return first_strip(findings, column);
     }
+    let tables = figures(findings, column);
+    format!("{chart}<details><summary>Latency, as tables</summary>{tables}</details>\n")
 }
 
 /// The charts of a group, one for the first quantity of each column.
@@ -282,7 +281,7 @@ fn chart_table(
 ) -> String {
     if marks.is_empty() {
         let rows = findings.rows(measure);
-        let why = rows.iter().map(|row| absence_line(row, measure)).collect::<String>();
+        let why = rows.iter().map(|row| absence_line(row)).collect::<String>();
         return format!("<h3>{title}</h3>\n<p>No server has a figure here.</p>\n<ul>{why}</ul>\n");
     }
     let quantity = measure.quantity;
@@ -357,11 +356,11 @@ fn axis_label(quantity: Quantity, tick: f64) -> String {
 fn without_figures(findings: &Findings<'_>, measure: Measure<'_>) -> String {
     let rows = findings.rows(measure);
     let lines = rows.iter().filter(|row| row.summary.is_err());
-    let lines: String = lines.map(|row| absence_line(row, measure)).collect();
+    let lines: String = lines.map(|row| absence_line(row)).collect();
     if lines.is_empty() { lines } else { format!("<ul class=\"note\">{lines}</ul>\n") }
 }
 
-fn absence_line(row: &Row<'_>, _measure: Measure<'_>) -> String {
+fn absence_line(row: &Row<'_>) -> String {
     let why = row.summary.as_ref().err().map_or("", String::as_str);
     format!("<li>{}: {}</li>", escape(&row.subject.name), escape(why))
 }
@@ -661,7 +660,7 @@ fn figures_table(findings: &Findings<'_>, measure: Measure<'_>, first: bool) -> 
         cells.push(escape(&verdict));
         table.row(row.subject, cells);
     }
-    let lines: String = lack.iter().map(|row| absence_line(row, measure)).collect();
+    let lines: String = lack.iter().map(|row| absence_line(row)).collect();
     let list = if lines.is_empty() { lines } else { format!("<ul class=\"note\">{lines}</ul>\n") };
     if table.rows.is_empty() {
         return format!("<h3>{}</h3>\n{list}", capital(&quantity.heading()));
@@ -861,7 +860,9 @@ const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 /// Fewer columns than this make no line.
 const POINTS_FOR_A_LINE: usize = 3;
-const LABELS_OF_A_PANEL: usize = 4;
+/// Between the labels of a panel, as a part of its width: counts, and longer percentiles.
+const COUNT_DISTANCE: f64 = 0.22;
+const PERCENTILE_DISTANCE: f64 = 0.3;
 /// How rare a request is, and the percentile that says so.
 const PERCENTILES: [(f64, &str); 5] =
     [(2.0, "50"), (10.0, "90"), (100.0, "99"), (1_000.0, "99.9"), (10_000.0, "99.99")];

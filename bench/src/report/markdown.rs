@@ -35,8 +35,16 @@ pub(super) fn text(run: &Run) -> String {
 
 fn column_text(findings: &Findings<'_>, column: &Column) -> String {
     let mut text = format!("\n**{}** `{}`\n", escape(&column.title), code(&column.command));
-    for &quantity in &column.quantities {
-        text += &table(findings, Measure { column: &column.name, quantity });
+    let table = |&quantity| table(findings, Measure { column: &column.name, quantity });
+    let mut tables = column.quantities.iter().map(table);
+    text += &tables.next().unwrap_or_default();
+    let others: String = tables.collect();
+    if !others.is_empty() {
+        let title = "everything else that was read off";
+        put(
+            &mut text,
+            format_args!("\n<details><summary>{title}</summary>\n{others}\n</details>\n"),
+        );
     }
     text
 }

@@ -467,3 +467,48 @@ const RATIO: usize = 10;
 /// Margin, three figures, the ratio and what stands before the verdict.
 const FIXED: usize = 2 + 3 * FIGURE + RATIO + 2;
 const VERDICT_MIN: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(is_terminal: bool, width: Option<u16>, variables: &[(&str, &str)], expected: Screen) {
+        let variable = |name: &str| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        assert_eq!(Screen::decide(is_terminal, width, variable), expected, "{variables:?}");
+    }
+
+    #[test]
+    fn the_screen_is_what_the_terminal_and_its_owner_say() {
+        let screen = |width, colours, lively| Screen { width, colours, lively };
+        check(true, Some(132), &[], screen(132, true, true));
+        check(true, Some(132), &[("NO_COLOR", "1")], screen(132, false, true));
+        check(true, Some(132), &[("NO_COLOR", "")], screen(132, true, true));
+        check(true, Some(132), &[("TERM", "dumb")], screen(132, false, false));
+        check(true, Some(20), &[], screen(60, true, true));
+        check(true, Some(0), &[], screen(80, true, true));
+        check(false, Some(132), &[], screen(80, false, false));
+        check(false, None, &[], screen(80, false, false));
+    }
+
+    #[test]
+    fn the_time_left_follows_what_was_done() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(time_left(minute, 0, 10), None);
+        assert_eq!(time_left(minute, 4, 10), Some(Duration::from_secs(90)));
+        assert_eq!(time_left(minute, 10, 10), Some(Duration::ZERO));
+        assert_eq!(time_left(minute, 11, 10), None);
+    }
+
+    #[test]
+    fn long_lines_are_cut_or_broken() {
+        assert_eq!(cut("corewise", 8), "corewise");
+        assert_eq!(cut("corewise", 5), "core…");
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap_hanging("one two three", 12), ["  one two", "    three"]);
+        assert_eq!(printable("a\u{1b}[1m\n"), "a [1m ");
+    }
+}

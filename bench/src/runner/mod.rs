@@ -103,7 +103,9 @@ fn show(run: &Run, out: &Path, baseline: Option<&(Run, f64)>) -> Result<Exit, St
     if let Some(verdicts) = &verdicts {
         println!("{verdicts}");
     }
-    println!("report: {}", written.html.display());
+    for path in [&written.data, &written.markdown, &written.html] {
+        println!("written: {}", path.display());
+    }
     let passed = verdicts.is_none_or(|verdicts| verdicts.passed());
     Ok(if passed { Exit::Clean } else { Exit::Found })
 }
@@ -118,7 +120,7 @@ fn save(run: &Run) -> Result<(), String> {
 }
 
 fn default_out(date: &str) -> PathBuf {
-    PathBuf::from(format!("bench-report-{}", date.replace(':', "").replace('-', "")))
+    PathBuf::from(format!("bench-report-{}", date.replace([':', '-'], "")))
 }
 
 /// A run in the making.
@@ -224,7 +226,7 @@ impl<'a> Measuring<'a> {
             self.settings.columns.iter().map(|column| self.expected(column)).sum();
         let present = self.contestants.iter().filter(|one| one.ready.is_some()).count();
         self.progress.note(&format!(
-            "{present} servers, {} columns, {} rounds of {} s: about {} minutes",
+            "{present} servers, {} columns, {} rounds of {} s: about {} min if nothing disturbs",
             self.settings.columns.len(),
             self.settings.rounds,
             self.settings.seconds,

@@ -141,6 +141,7 @@ const REST_NS: u64 = 100_000;
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader};
     use std::process::{Command, Stdio};
 
     use super::*;
@@ -168,8 +169,8 @@ mod tests {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        let mut stdout = std::io::BufReader::new(shell.stdout.take().unwrap());
-        std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
+        let mut stdout = BufReader::new(shell.stdout.take().unwrap());
+        stdout.read_line(&mut line).unwrap();
         let all = tree(shell.id()).unwrap();
         let own = process_cpu_ns(shell.id()).unwrap();
         assert!(all.cpu_ns >= own + TICK_NS, "{} of {own}", all.cpu_ns);

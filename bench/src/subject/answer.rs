@@ -193,3 +193,54 @@ fn difference(body: &[u8], expected: &[u8]) -> String {
 const PLAINTEXT: &[u8] = b"Hello, World!";
 /// Longer than any answer takes on a busy machine, shorter than a person's patience.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_judged(received: &str, expected: Result<(), &str>) {
+        let judged = judge(received.as_bytes(), b"Hello").map_err(|(why, _)| why);
+        match (judged, expected) {
+            (Ok(()), Ok(())) => {}
+            (Err(why), Err(part)) => assert!(why.contains(part), "{why}"),
+            (judged, _) => panic!("{judged:?} instead of {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn answers_are_right_in_status_length_and_content() {
+        check_judged("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHello", Ok(()));
+        check_judged("HTTP/1.1 200\r\nX: a:b\r\ncontent-length:5\r\n\r\nHello", Ok(()));
+        check_judged("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", Err("404"));
+        check_judged("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nHello", Err("HTTP/1.0"));
+        check_judged("HTTP/1.1 200 OK\r\n\r\nHello", Err("Content-Length is missing"));
+        check_judged("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nHell", Err("is 4, not 5"));
+        check_judged("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHell", Err("4 bytes came of 5"));
+        check_judged(
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHelXo",
+            Err("from byte 3 \"Xo\""),
+        );
+        check_judged("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHello!", Err("6 bytes came"));
+        check_judged("SSH-2.0\r\n", Err("no complete head"));
+    }
+
+    #[test]
+    fn only_what_waiting_can_mend_is_passing() {
+        let passing = |received: &str| judge(received.as_bytes(), b"Hello").unwrap_err().1;
+        assert!(passing("") && passing("HTTP/1.1 503 Not Yet\r\n\r\n"));
+        assert!(!passing("HTTP/1.1 404 Not Found\r\n\r\n") && !passing("SSH-2.0\r\n"));
+    }
+
+    #[test]
+    fn subjects_may_have_routes_of_their_own() {
+        let nginx = Description::named("nginx").unwrap();
+        let root = Path::new("/nowhere");
+        assert_eq!(Route::File { name: "1k" }.path(&nginx), "/file/1k");
+        assert_eq!(Route::Burn { ms: 10 }.path(&nginx), "/burn/10");
+        assert_eq!(Route::Burn { ms: 10 }.body(&nginx, root).unwrap(), b"burned 10 ms");
+        assert!(Route::File { name: "1k" }.body(&nginx, root).is_err());
+        let bare = Description::named("bare").unwrap();
+        assert_eq!(Route::User.body(&bare, root).unwrap(), PLAINTEXT);
+    }
+}

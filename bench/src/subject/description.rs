@@ -209,7 +209,7 @@ impl Description {
         Ok(self)
     }
 
-    fn parse(name: &str, text: &str) -> Result<Self, String> {
+    pub(super) fn parse(name: &str, text: &str) -> Result<Self, String> {
         let parsed: Self =
             toml::from_str(text).map_err(|fault| format!("subject {name}: {fault}"))?;
         let named = Self { name: name.to_owned(), ..parsed };
@@ -311,3 +311,100 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("haproxy", include_str!("../../subjects/haproxy.toml")),
     ("haproxy-relay", include_str!("../../subjects/haproxy-relay.toml")),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str =
+        "title = 'a'\nrole = 'peer'\nprogram = 'a'\ninstall = 'get a'\nstart = ''\n";
+
+    #[track_caller]
+    fn check_refused(lines: &str, expected: &str) {
+        let fault = Description::parse("a", &format!("{SMALL}{lines}")).unwrap_err();
+        assert!(fault.starts_with("subject a: ") && fault.contains(expected), "{fault}");
+    }
+
+    #[test]
+    fn every_file_is_embedded_and_can_be_read() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/subjects");
+        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+        let mut files: Vec<String> =
+            files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+        let mut known: Vec<String> =
+            Description::embedded().into_iter().map(|subject| subject.name).collect();
+        files.sort();
+        known.sort();
+        assert_eq!(files, known);
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_file_is_named_with_its_place() {
+        check_refused("colour = 'red'", "unknown field `colour`");
+        check_refused("colour = 'red'", "line 6");
+        check_refused("role = 'peer'", "duplicate key");
+        check_refused("config = '{prot}'", "no placeholder {prot}");
+        check_refused("build = 'make'", "exactly one of `build` and `install`");
+        check_refused("config-as-root = 'user'", "there is none");
+        check_refused("reload = 'usr3'", "usr3");
+        check_refused("[routes.fortune]\npath = '/'", "no \"fortune\"");
+        assert!(Description::parse("a", "title = 'a'").unwrap_err().contains("missing field"));
+        assert!(Description::parse("a", SMALL).is_ok());
+    }
+
+    #[test]
+    fn names_may_carry_options() {
+        let subject = Description::named("bare:direct+no-iowait").unwrap();
+        assert_eq!(subject.name, "bare:direct+no-iowait");
+        assert!(subject.start.ends_with("--ring direct,no-iowait"), "{}", subject.start);
+        assert!(Description::named("nginx:fast").unwrap_err().contains("no options"));
+        assert!(Description::named("apache").unwrap_err().contains("nginx"));
+    }
+
+    #[test]
+    fn any_command_can_be_a_subject() {
+        let subject = Description::from_command("mine=./serve --port {port} 'a b'").unwrap();
+        assert_eq!((subject.name.as_str(), subject.program.as_str()), ("mine", "./serve"));
+        assert_eq!(subject.start, "--port {port} 'a b'");
+        assert_eq!(subject.role, Role::Peer);
+        let refused = |text| Description::from_command(text).unwrap_err();
+        assert!(refused("serve {port}").contains("NAME=COMMAND"));
+        assert!(refused("a/b=serve {port}").contains("letters"));
+        assert!(refused("nginx=serve {port}").contains("taken"));
+        assert!(refused("mine=serve").contains("{port}"));
+        assert!(refused("mine=serve {port} '").contains("nothing closes"));
+    }
+
+    #[test]
+    fn columns_and_groups_are_declined_with_a_reason() {
+        let text = format!("{SMALL}[decline]\nmixed = 'one'\nuser-32 = 'two'");
+        let subject = Description::parse("a", &text).unwrap();
+        assert_eq!(subject.declines("mixed-16", Group::Mixed), Some("one"));
+        assert_eq!(subject.declines("user-32", Group::KeepAlive), Some("two"));
+        assert_eq!(subject.declines("user-256", Group::KeepAlive), None);
+    }
+
+    #[test]
+    fn events_need_to_be_described() {
+        let subject = Description::parse("a", SMALL).unwrap();
+        assert!(subject.supports(Event::Restart).is_ok());
+        assert!(subject.supports(Event::Kill).unwrap_err().contains("one process"));
+        assert!(subject.supports(Event::Reload).is_err());
+        let nginx = Description::named("nginx").unwrap();
+        assert!(nginx.supports(Event::Kill).is_ok() && nginx.supports(Event::Reload).is_ok());
+    }
+
+    #[test]
+    fn commands_can_be_typed() {
+        let commands = Description::named("haproxy-relay").unwrap().commands();
+        assert_eq!(commands[0], "apt-get install haproxy");
+        assert!(commands[1].starts_with("cat > {config} <<'END'\n"), "{}", commands[1]);
+        assert_eq!(commands[2], "taskset -c {cpu} haproxy -W -db -f {config}");
+        let relays: Vec<String> = Description::embedded()
+            .into_iter()
+            .filter(Description::needs_upstream)
+            .map(|subject| subject.name)
+            .collect();
+        assert_eq!(relays, ["haproxy-relay"]);
+    }
+}

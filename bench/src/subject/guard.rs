@@ -31,7 +31,8 @@ use crate::server::pin;
 pub(super) struct Guarded {
     guard: Child,
     root: Pid,
-    root_descriptor: OwnedFd,
+    /// None when it had ended before it could be opened.
+    root_descriptor: Option<OwnedFd>,
     /// Closed to end everything.
     life: Option<OwnedFd>,
     reports: File,
@@ -66,7 +67,10 @@ impl Guarded {
         let mut word = [0; 4];
         reports.read_exact(&mut word)?;
         let root = Pid::from_raw(i32::from_ne_bytes(word)).expect("fork gives no process 0");
-        let root_descriptor = process::pidfd_open(root, PidfdFlags::empty())?;
+        let root_descriptor = match process::pidfd_open(root, PidfdFlags::empty()) {
+            Err(rustix::io::Errno::SRCH) => None,
+            opened => Some(opened?),
+        };
         let life = Some(OwnedFd::from(life));
         Ok(Self { guard, root, root_descriptor, life, reports, ended: None })
     }
@@ -78,7 +82,8 @@ impl Guarded {
 
     /// To the root alone. Once that has ended, to nobody.
     pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
-        Ok(process::pidfd_send_signal(&self.root_descriptor, signal)?)
+        let descriptor = self.root_descriptor.as_ref().ok_or(rustix::io::Errno::SRCH)?;
+        Ok(process::pidfd_send_signal(descriptor, signal)?)
     }
 
     /// How the root ended, if it does so in time. Then nothing of the subject is left.

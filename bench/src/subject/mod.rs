@@ -12,6 +12,8 @@ mod guard;
 mod running;
 mod start;
 mod system;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub(crate) use self::answer::{Answer, Route, WrongAnswer};

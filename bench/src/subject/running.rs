@@ -125,7 +125,7 @@ impl Running {
         self.resume()?;
         // Who has ended already needs no order.
         let _gone = self.guarded.signal(self.ready.description().stop.signal());
-        let status = self.guarded.wait(STOP_PATIENCE)?;
+        let status = self.guarded.wait(self.place.stop_patience)?;
         self.guarded.kill()?;
         Ok(Ended { status })
     }
@@ -152,6 +152,3 @@ impl Display for EventError {
 }
 
 impl std::error::Error for EventError {}
-
-/// How long a server may take to end its connections.
-const STOP_PATIENCE: Duration = Duration::from_secs(10);

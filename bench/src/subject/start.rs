@@ -29,7 +29,9 @@ pub(crate) struct Place {
     /// The server behind a relay.
     pub(crate) upstream: Option<SocketAddr>,
     /// How long the first right answer may take.
-    pub(crate) patience: Duration,
+    pub(crate) start_patience: Duration,
+    /// How long it may take to leave when it is told to.
+    pub(crate) stop_patience: Duration,
 }
 
 /// Why a subject does not run, and the last words of it.
@@ -55,8 +57,15 @@ pub(super) enum Why {
 impl Place {
     /// A free port, and patience for a server that loads an application.
     pub(crate) fn new(cpu: usize, root: &Path, folder: &Path) -> Self {
-        let (root, folder) = (root.to_owned(), folder.to_owned());
-        Self { cpu, port: 0, root, folder, upstream: None, patience: Duration::from_secs(30) }
+        Self {
+            cpu,
+            port: 0,
+            root: root.to_owned(),
+            folder: folder.to_owned(),
+            upstream: None,
+            start_patience: Duration::from_secs(30),
+            stop_patience: Duration::from_secs(10),
+        }
     }
 }
 
@@ -122,7 +131,7 @@ impl Ready {
         let description = &self.description;
         let (path, expected) =
             (Route::Plaintext.path(description), Route::Plaintext.body(description, &place.root)?);
-        let deadline = Instant::now() + place.patience;
+        let deadline = Instant::now() + place.start_patience;
         let mut seen = "nothing".to_owned();
         while Instant::now() < deadline {
             if let Some(address) = listening(description, folder, port)? {
@@ -136,7 +145,7 @@ impl Ready {
                 return Err(Why::Ended(status));
             }
         }
-        Err(Why::NotReady(place.patience, seen))
+        Err(Why::NotReady(place.start_patience, seen))
     }
 }
 
@@ -229,3 +238,23 @@ const TAIL_LINES: usize = 10;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 const FIRST_PORT: u16 = 18_000;
 const PORT_COUNT: u16 = 12_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ready_line_tells_the_address_once_it_is_whole() {
+        let address = ready_address("warming\nready http://127.0.0.1:80 2 shards\n").unwrap();
+        assert_eq!(address.port(), 80);
+        assert!(ready_address("ready http://127.0.0.1:80").is_none());
+        assert!(ready_address("error: port taken\n").is_none());
+    }
+
+    #[test]
+    fn ports_differ_and_are_no_client_s() {
+        let (one, other) = (free_port().unwrap(), free_port().unwrap());
+        assert_ne!(one, other);
+        assert!(one >= FIRST_PORT && one < FIRST_PORT + PORT_COUNT);
+    }
+}
