@@ -93,8 +93,9 @@ impl Connection {
         None
     }
 
-    /// Reads what is there, up to the end of the answer.
-    pub(super) fn read(&mut self, model: &Model, buffer: &mut [u8]) -> Option<End> {
+    /// Reads what is there, up to the end of the answer. Where the other side has hung up, that is
+    /// read too: the news comes only once, and may have come together with the last bytes.
+    pub(super) fn read(&mut self, model: &Model, hung_up: bool, buffer: &mut [u8]) -> Option<End> {
         let (Some(stream), Some(flight)) = (&mut self.stream, &mut self.flight) else {
             return None;
         };
@@ -106,7 +107,7 @@ impl Connection {
                         return Some(End::Answer(judged));
                     }
                     // The socket is empty; whatever comes later is a new event.
-                    if length < buffer.len() {
+                    if length < buffer.len() && !hung_up {
                         return None;
                     }
                 }

@@ -119,7 +119,7 @@ impl Lane {
         let asked = connection.flight.is_some();
         let end = connection
             .write(&mut self.plan.request)
-            .or_else(|| connection.read(&self.plan.model, buffer));
+            .or_else(|| connection.read(&self.plan.model, hung_up, buffer));
         if let Some(end) = end {
             self.finish(index, end, clock.now_ns());
         }
