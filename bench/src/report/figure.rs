@@ -193,6 +193,12 @@ pub(super) fn plain(value: f64) -> String {
     }
 }
 
+/// The first letter as a sentence has it.
+pub(super) fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// `1 window`, `3 windows`.
 pub(super) fn count(count: usize, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };

@@ -9,6 +9,7 @@ mod figure;
 mod finding;
 mod html;
 mod markdown;
+mod markup;
 #[cfg_attr(not(test), expect(dead_code, reason = "progress waits for the runner of this bench"))]
 pub(crate) mod terminal;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod tests;
 
 use std::borrow::Cow;
 use std::error::Error;
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -97,6 +99,11 @@ fn with_numbers_only(run: &Run) -> Cow<'_, Run> {
         window.percentiles.retain(|(at, value)| !odd(at) && !odd(value));
     }
     Cow::Owned(run)
+}
+
+/// Puts formatted text behind what is there.
+fn put(text: &mut String, what: fmt::Arguments<'_>) {
+    let _infallible = text.write_fmt(what);
 }
 
 fn context(path: &Path, what: &str, error: io::Error) -> io::Error {
