@@ -5,9 +5,7 @@
 //! and on a wide screen. Colours are classes, and the style sheet gives them for light and dark;
 //! no meaning rests on colour alone.
 
-use std::fmt::Write as _;
-
-use super::figure;
+use super::{figure, put};
 use crate::result::Role;
 
 /// Where a value lies on an axis.
@@ -164,9 +162,12 @@ pub(super) fn strip(mark: Mark, scale: Scale, limit: Option<f64>) -> String {
 pub(super) fn strip_axis(scale: Scale, label: impl Fn(f64) -> String) -> String {
     let mut svg = String::from("<svg class=\"axis\" aria-hidden=\"true\">");
     let ticks = scale.ticks(STRIP_TICKS).into_iter().map(|tick| (tick, label(tick)));
-    for (tick, text) in thin(scale, ticks.collect(), STRIP_DISTANCE) {
-        let x = inset(scale.at(tick));
-        put(&mut svg, format_args!("<text class=\"middle\" x=\"{x}\" y=\"13\">{text}</text>"));
+    let ticks = thin(scale, ticks.collect(), STRIP_DISTANCE);
+    let everywhere = thin(scale, ticks.clone().into_iter().rev().collect(), NARROW_DISTANCE);
+    for label in &ticks {
+        let class = if everywhere.contains(label) { "middle" } else { "middle wide" };
+        let (x, text) = (inset(scale.at(label.0)), &label.1);
+        put(&mut svg, format_args!("<text class=\"{class}\" x=\"{x}\" y=\"13\">{text}</text>"));
     }
     svg + "</svg>"
 }
@@ -297,10 +298,6 @@ fn anchor(part: f64) -> &'static str {
     }
 }
 
-fn put(text: &mut String, what: std::fmt::Arguments<'_>) {
-    let _infallible = text.write_fmt(what);
-}
-
 /// A number in little room: `500`, `20k`, `1.5M`.
 pub(super) fn short_label(value: f64) -> String {
     match value {
@@ -320,7 +317,9 @@ const LINEAR_REACH: f64 = 12.0;
 /// Labels that fit below a strip on a telephone.
 const STRIP_TICKS: usize = 6;
 /// Between labels below a strip, as a part of its width.
-const STRIP_DISTANCE: f64 = 0.16;
+const STRIP_DISTANCE: f64 = 0.1;
+/// The same on a telephone, where the others are hidden.
+const NARROW_DISTANCE: f64 = 0.24;
 /// Labels that fit one above the other in a panel.
 const PANEL_TICKS: usize = 4;
 /// Per cent of the width on either side.

@@ -56,13 +56,17 @@ impl Quantity {
         }
     }
 
-    /// The figure in the unit that it is shown in.
+    /// The figure as it is written, in its unit.
     pub(super) fn shown(self, value: f64) -> String {
         match self {
             Self::FailedRequests if value.fract() == 0.0 => group(&format!("{value:.0}")),
-            Self::MemoryBytes => three_digits(value / MEBIBYTE),
-            _ => three_digits(value),
+            _ => three_digits(self.scaled(value)),
         }
+    }
+
+    /// The figure in the unit that it is shown in, for an axis.
+    pub(super) fn scaled(self, value: f64) -> f64 {
+        if self == Self::MemoryBytes { value / MEBIBYTE } else { value }
     }
 
     /// The figure and its unit.
@@ -191,6 +195,12 @@ pub(super) fn plain(value: f64) -> String {
     } else {
         text
     }
+}
+
+/// The first letter as a sentence has it.
+pub(super) fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// `1 window`, `3 windows`.

@@ -3,11 +3,11 @@
 //! Every chart is a table with drawings in it, or has a table beside it. Whatever comes from
 //! outside (names, versions, what a server said before it died) goes through `escape`.
 
-use std::fmt::Write as _;
-
 use super::chart::{self, Axes, Mark, Point, Scale};
-use super::figure::{self, FIGURE_BLANKS};
+use super::figure::{self, FIGURE_BLANKS, capital};
 use super::finding::{self, Family, Findings, Row};
+use super::markup::{Cell, Table, escape, row_class, row_head};
+use super::put;
 use crate::result::{Column, Group, Quantity, Role, Run, State, Subject};
 use crate::statistics::{Measure, Outcome, Summary};
 
@@ -588,7 +588,8 @@ fn all_figures(findings: &Findings<'_>) -> String {
         put(
             &mut text,
             format_args!(
-                "<details><summary>{}</summary><p class=\"note\"><code>{}</code></p>\n{}</details>\n",
+                "<details><summary>{}</summary><p class=\"note\"><code>{}</code></p>\n{}\
+                 </details>\n",
                 escape(&column.title),
                 escape(&column.command),
                 figures(findings, column)
@@ -610,8 +611,8 @@ fn figures(findings: &Findings<'_>, column: &Column) -> String {
             put(
                 &mut text,
                 format_args!(
-                    "<p class=\"note\">Two runs of the bare loop differ by {} here; what is less is \
-                 no difference.</p>\n",
+                    "<p class=\"note\">Two runs of the bare loop differ by {} here; what is less \
+                 is no difference.</p>\n",
                     figure::percent(spread)
                 ),
             );
@@ -743,117 +744,6 @@ fn spreads(findings: &Findings<'_>, column: &Column) -> String {
     if spreads.is_empty() { "no A/A pair ran here".to_owned() } else { spreads.join(", ") }
 }
 
-/// A table of figures; all cells are markup already.
-struct Table<'a> {
-    heads: Vec<(String, Cell)>,
-    rows: Vec<(&'a Subject, Vec<String>)>,
-}
-
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Cell {
-    Number,
-    Text,
-}
-
-impl<'a> Table<'a> {
-    fn new() -> Self {
-        Self { heads: Vec::new(), rows: Vec::new() }
-    }
-
-    fn head(&mut self, title: &str, cell: Cell) {
-        self.heads.push((title.to_owned(), cell));
-    }
-
-    fn row(&mut self, subject: &'a Subject, cells: Vec<String>) {
-        self.rows.push((subject, cells));
-    }
-
-    /// Numbers of a column get their points below each other.
-    fn align(&mut self) {
-        for (at, (_, cell)) in self.heads.iter().skip(1).enumerate() {
-            if *cell == Cell::Number {
-                let mut numbers: Vec<_> =
-                    self.rows.iter().map(|(_, cells)| cells[at].clone()).collect();
-                figure::align(&mut numbers, FIGURE_BLANKS);
-                for ((_, cells), number) in self.rows.iter_mut().zip(numbers) {
-                    cells[at] = number;
-                }
-            }
-        }
-    }
-
-    fn markup(mut self, caption: &str, class: &str) -> String {
-        self.align();
-        let label = if caption.is_empty() { "Figures" } else { caption };
-        let mut text = format!(
-            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{label}\">\
-             <table class=\"{class}\">"
-        );
-        if !caption.is_empty() {
-            put(&mut text, format_args!("<caption><small>{caption}</small></caption>"));
-        }
-        text += "<thead><tr>";
-        for (title, cell) in &self.heads {
-            let class = if *cell == Cell::Number { " class=\"number\"" } else { "" };
-            put(&mut text, format_args!("<th scope=\"col\"{class}>{title}</th>"));
-        }
-        text += "</tr></thead>\n<tbody>";
-        for (subject, cells) in &self.rows {
-            put(&mut text, format_args!("<tr{}>{}", row_class(subject), row_head(subject)));
-            for (cell, (_, kind)) in cells.iter().zip(self.heads.iter().skip(1)) {
-                let class = if *kind == Cell::Number { " class=\"number\"" } else { "" };
-                put(&mut text, format_args!("<td{class}>{cell}</td>"));
-            }
-            text += "</tr>\n";
-        }
-        text + "</tbody></table></div>\n"
-    }
-}
-
-fn row_class(subject: &Subject) -> &'static str {
-    if subject.role == Role::Ours { " class=\"ours\"" } else { "" }
-}
-
-fn row_head(subject: &Subject) -> String {
-    let word = subject.role.word().map(|word| format!("<small>{word}</small>"));
-    let name = escape(&subject.name);
-    format!(
-        "<th scope=\"row\" title=\"{}\">{name}{}</th>",
-        escape(&subject.title),
-        word.unwrap_or_default()
-    )
-}
-
-/// Text that may stand between tags and within quotes.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            // What a terminal would act on has no place on a page, nor in well-formed markup.
-            letter if letter.is_control() && letter != '\n' && letter != '\t' => {
-                escaped.push('\u{fffd}');
-            }
-            letter => escaped.push(letter),
-        }
-    }
-    escaped
-}
-
-/// The first letter as a sentence has it.
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
-fn put(text: &mut String, what: std::fmt::Arguments<'_>) {
-    let _infallible = text.write_fmt(what);
-}
-
 const STYLE: &str = include_str!("page.css");
 /// The styles are the page's own; nothing else is wanted from anywhere.
 const POLICY: &str =
@@ -861,7 +751,7 @@ const POLICY: &str =
 /// Fewer columns than this make no line.
 const POINTS_FOR_A_LINE: usize = 3;
 /// Between the labels of a panel, as a part of its width: counts, and longer percentiles.
-const COUNT_DISTANCE: f64 = 0.22;
+const COUNT_DISTANCE: f64 = 0.35;
 const PERCENTILE_DISTANCE: f64 = 0.3;
 /// How rare a request is, and the percentile that says so.
 const PERCENTILES: [(f64, &str); 5] =

@@ -1,9 +1,8 @@
 //! The same facts for a pull request.
 
-use std::fmt::Write as _;
-
-use super::figure;
+use super::figure::{self, capital};
 use super::finding::{self, Findings, Row};
+use super::put;
 use crate::result::{Column, Group, Quantity, Role, Run, State, Subject};
 use crate::statistics::Measure;
 
@@ -113,7 +112,8 @@ fn promises(findings: &Findings<'_>) -> String {
         return String::new();
     }
     let mut text = String::from(
-        "\n## Promises\n\n| load | figure | promised | measured | verdict |\n|---|---|---|---|---|\n",
+        "\n## Promises\n\n| load | figure | promised | measured | verdict |\n\
+         |---|---|---|---|---|\n",
     );
     for kept in promises {
         put(
@@ -246,13 +246,4 @@ fn escape(text: &str) -> String {
 /// Text between backticks, where nothing can be escaped; a bar would end a table's cell.
 fn code(text: &str) -> String {
     text.replace('`', "'").replace(char::is_control, " ")
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
-fn put(text: &mut String, what: std::fmt::Arguments<'_>) {
-    let _infallible = text.write_fmt(what);
 }

@@ -9,11 +9,13 @@ mod figure;
 mod finding;
 mod html;
 mod markdown;
+mod markup;
 pub(crate) mod terminal;
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -68,6 +70,11 @@ fn with_numbers_only(run: &Run) -> Cow<'_, Run> {
         window.percentiles.retain(|(at, value)| !odd(at) && !odd(value));
     }
     Cow::Owned(run)
+}
+
+/// Puts formatted text behind what is there.
+fn put(text: &mut String, what: fmt::Arguments<'_>) {
+    let _infallible = text.write_fmt(what);
 }
 
 fn context(path: &Path, what: &str, error: io::Error) -> io::Error {

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::usage::{self, TICK_NS, Tree};
 
@@ -43,8 +43,8 @@ struct CoreTime {
 impl Noise {
     /// Begins to watch. Nothing of ours runs at this moment, so whoever does is a stranger.
     pub(super) fn start(cores: Cores) -> io::Result<Self> {
+        let waiting = strangers_waiting()?;
         let stat = fs::read_to_string("/proc/stat")?;
-        let waiting = runnable(&stat).saturating_sub(1);
         let disturbances = match waiting {
             0 => Vec::new(),
             count => vec![format!("{count} other tasks wanted to run when it began")],
@@ -149,6 +149,20 @@ fn core_time(stat: &str, core: usize) -> CoreTime {
     CoreTime { busy, stolen: field(7) }
 }
 
+/// Tasks beside us that run or want to and go on wanting: the kernel's own do so for a moment.
+fn strangers_waiting() -> io::Result<u64> {
+    let mut least = u64::MAX;
+    for _ in 0..LOOKS {
+        let stat = fs::read_to_string("/proc/stat")?;
+        least = least.min(runnable(&stat).saturating_sub(1));
+        if least == 0 {
+            break;
+        }
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
+    Ok(least)
+}
+
 /// Tasks that run or want to, the reader included.
 fn runnable(stat: &str) -> u64 {
     let line = stat.lines().find_map(|line| line.strip_prefix("procs_running "));
@@ -157,8 +171,10 @@ fn runnable(stat: &str) -> u64 {
 
 /// Less than this of a core is a machine at rest.
 const SHARE_MAX: f64 = 0.03;
-/// What the samples of a core that was half busy may be wrong by: three ticks.
-const SAMPLING_NS: f64 = 3.0 * TICK_NS as f64;
+/// What the samples of a core that was half busy may be wrong by, as seen on a machine at rest.
+const SAMPLING_NS: f64 = 6.0 * TICK_NS as f64;
+const LOOKS: u32 = 5;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 /// A process of its own is told exactly.
 const PROCESS_SHARE_MAX: f64 = 0.02;
 /// The parent of the kernel's threads.
@@ -167,7 +183,6 @@ const KTHREADD: u32 = 2;
 #[cfg(test)]
 mod tests {
     use std::process::Command;
-    use std::time::Duration;
 
     use super::*;
 

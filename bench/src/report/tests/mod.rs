@@ -11,7 +11,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{html, markdown, terminal, write};
+use super::{html, markdown, markup, terminal, write};
 use crate::result::Run;
 
 fn examples() -> [(&'static str, Run); 5] {
@@ -97,7 +97,7 @@ fn pages_are_well_formed_and_fetch_nothing() {
         }
         assert!(!page.contains("<script"), "{name}");
         for subject in &run.subjects {
-            assert!(page.contains(&html::escape(&subject.name)), "{name}: {}", subject.name);
+            assert!(page.contains(&markup::escape(&subject.name)), "{name}: {}", subject.name);
         }
         assert!(!page.contains("NaN") && !page.contains("inf%"), "{name}");
     }
