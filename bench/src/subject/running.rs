@@ -25,13 +25,6 @@ pub(crate) struct Running {
     address: SocketAddr,
 }
 
-/// How a subject was ended.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    /// None when it had to be killed.
-    pub(crate) status: Option<ExitStatus>,
-}
-
 /// Why an event did not happen.
 #[derive(Debug)]
 pub(crate) enum EventError {
@@ -116,18 +109,18 @@ impl Running {
         Ok(())
     }
 
-    /// Asks it to leave, and makes it when it does not.
-    pub(crate) fn stop(mut self) -> io::Result<Ended> {
+    /// Asks it to leave, and makes it when it does not: then there is no status.
+    pub(crate) fn stop(mut self) -> io::Result<Option<ExitStatus>> {
         self.leave()
     }
 
-    fn leave(&mut self) -> io::Result<Ended> {
+    fn leave(&mut self) -> io::Result<Option<ExitStatus>> {
         self.resume()?;
         // Who has ended already needs no order.
         let _gone = self.guarded.signal(self.ready.description().stop.signal());
         let status = self.guarded.wait(self.place.stop_patience)?;
         self.guarded.kill()?;
-        Ok(Ended { status })
+        Ok(status)
     }
 
     fn last_words(&self) -> String {
