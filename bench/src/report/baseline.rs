@@ -81,17 +81,6 @@ fn context(path: &Path, what: &str, error: &dyn fmt::Display) -> io::Error {
     io::Error::other(format!("{}: {what}: {error}", path.display()))
 }
 
-/// `5%` or `0.05` as a part.
-pub(crate) fn parse_part(text: &str) -> Result<f64, String> {
-    let (number, unit) = match text.strip_suffix('%') {
-        Some(number) => (number.trim_end(), 100.0),
-        None => (text, 1.0),
-    };
-    let part = number.parse::<f64>().ok().map(|number| number / unit);
-    part.filter(|part| part.is_finite() && *part >= 0.0)
-        .ok_or_else(|| format!("--fail-over cannot be {text:?}; it is a part such as 5%"))
-}
-
 /// Holds `now` against `base`. A ratio to the limit that is worse by more than `fail_over` (0.05
 /// is 5 %) is a regression, unless the noise of one of the runs explains it.
 pub(crate) fn compare(now: &Run, base: &Run, fail_over: f64) -> Verdicts {

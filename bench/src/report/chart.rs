@@ -160,21 +160,28 @@ pub(super) fn strip(mark: Mark, scale: Scale, limit: Option<f64>) -> String {
     svg
 }
 
-/// The axis below strips.
+/// The axis below strips. It has room on both sides, so every label stands under its line.
 pub(super) fn strip_axis(scale: Scale, label: impl Fn(f64) -> String) -> String {
     let mut svg = String::from("<svg class=\"axis\" aria-hidden=\"true\">");
-    for tick in scale.ticks(STRIP_TICKS) {
-        put(
-            &mut svg,
-            format_args!(
-                "<text class=\"{}\" x=\"{}\" y=\"13\">{}</text>",
-                anchor(scale.at(tick)),
-                inset(scale.at(tick)),
-                label(tick)
-            ),
-        );
+    let ticks = scale.ticks(STRIP_TICKS).into_iter().map(|tick| (tick, label(tick)));
+    for (tick, text) in thin(scale, ticks.collect(), STRIP_DISTANCE) {
+        let x = inset(scale.at(tick));
+        put(&mut svg, format_args!("<text class=\"middle\" x=\"{x}\" y=\"13\">{text}</text>"));
     }
     svg + "</svg>"
+}
+
+/// The labels that are at least `distance` of the axis apart. Counted from the right, because the
+/// last is the one that a panel's figure belongs to.
+pub(super) fn thin(scale: Scale, labels: Vec<(f64, String)>, distance: f64) -> Vec<(f64, String)> {
+    let mut kept: Vec<(f64, String)> = Vec::new();
+    for label in labels.into_iter().rev() {
+        let far = |last: &(f64, String)| scale.at(last.0) - scale.at(label.0) >= distance;
+        if kept.last().is_none_or(far) {
+            kept.push(label);
+        }
+    }
+    kept
 }
 
 /// All lines of a chart once, for the background of its panels.
@@ -183,17 +190,30 @@ pub(super) fn background(id: &str, axes: &Axes, lines: &[(Role, Vec<Point>)]) ->
         "<svg class=\"store\" aria-hidden=\"true\"><symbol id=\"{id}\" viewBox=\"0 0 100 100\" \
          preserveAspectRatio=\"none\">"
     );
-    for (role, points) in lines {
-        let class = if *role == Role::Limit { "all limit" } else { "all" };
-        svg += &polyline(class, axes, points);
+    let (limit, others): (Vec<_>, Vec<_>) =
+        lines.iter().partition(|(role, _)| *role == Role::Limit);
+    for (_, points) in others {
+        svg += &polyline("all", axes, points);
+    }
+    // Last, so that nobody's line hides it.
+    for (_, points) in limit {
+        svg += &polyline("limit", axes, points);
     }
     svg + "</symbol></svg>"
 }
 
 /// One subject's line in front of everybody's.
 pub(super) fn panel(id: &str, axes: &Axes, role: Role, points: &[Point], label: &str) -> String {
-    let mut svg =
-        format!("<svg class=\"panel {}\" role=\"img\" aria-label=\"{label}\">", class_of(role));
+    let mut svg = String::from("<div class=\"beside\"><svg class=\"labels\" aria-hidden=\"true\">");
+    for tick in axes.y.ticks(PANEL_TICKS) {
+        let (y, text) = (height(axes.y.at(tick)) + 4.0, (axes.y_unit)(tick));
+        put(&mut svg, format_args!("<text class=\"end\" x=\"100%\" y=\"{y}\">{text}</text>"));
+    }
+    let class = class_of(role);
+    put(
+        &mut svg,
+        format_args!("</svg><svg class=\"panel {class}\" role=\"img\" aria-label=\"{label}\">"),
+    );
     for tick in axes.y.ticks(PANEL_TICKS) {
         let y = height(axes.y.at(tick));
         put(&mut svg, format_args!("<line class=\"grid\" x2=\"100%\" y1=\"{y}\" y2=\"{y}\"/>"));
@@ -226,12 +246,7 @@ pub(super) fn panel(id: &str, axes: &Axes, role: Role, points: &[Point], label: 
         }
         put(&mut svg, format_args!("<circle cx=\"{x}\" cy=\"{y}\" r=\"2.5\"/>"));
     }
-    // Letters last, so that no line runs through them.
-    for tick in axes.y.ticks(PANEL_TICKS) {
-        let (y, text) = (height(axes.y.at(tick)) - 3.0, (axes.y_unit)(tick));
-        put(&mut svg, format_args!("<text class=\"start\" x=\"0\" y=\"{y}\">{text}</text>"));
-    }
-    svg + "</svg>"
+    svg + "</svg></div>"
 }
 
 fn polyline(class: &str, axes: &Axes, points: &[Point]) -> String {
@@ -286,6 +301,15 @@ fn put(text: &mut String, what: std::fmt::Arguments<'_>) {
     let _infallible = text.write_fmt(what);
 }
 
+/// A number in little room: `500`, `20k`, `1.5M`.
+pub(super) fn short_label(value: f64) -> String {
+    match value {
+        value if value < 1e3 => figure::plain(value),
+        value if value < 1e6 => format!("{}k", figure::plain(value / 1e3)),
+        value => format!("{}M", figure::plain(value / 1e6)),
+    }
+}
+
 /// A label with its unit as an axis has it.
 pub(super) fn time_label(value: f64) -> String {
     if value == 0.0 { "0".to_owned() } else { figure::time(value) }
@@ -295,6 +319,8 @@ pub(super) fn time_label(value: f64) -> String {
 const LINEAR_REACH: f64 = 12.0;
 /// Labels that fit below a strip on a telephone.
 const STRIP_TICKS: usize = 6;
+/// Between labels below a strip, as a part of its width.
+const STRIP_DISTANCE: f64 = 0.16;
 /// Labels that fit one above the other in a panel.
 const PANEL_TICKS: usize = 4;
 /// Per cent of the width on either side.

@@ -122,8 +122,9 @@ fn against_connections(
     let ys = lines.iter().flat_map(|(_, points)| points).flat_map(extremes);
     let counts = family.columns.iter().filter_map(|column| column.connections);
     let x = Scale::log(counts.clone().map(f64::from));
-    let ticks = thin(x, counts.map(|count| (f64::from(count), count.to_string())).collect());
-    let axes = Axes { x, y: Scale::of(ys), x_ticks: ticks, y_unit: figure::plain };
+    let labels = counts.map(|count| (f64::from(count), count.to_string())).collect();
+    let ticks = chart::thin(x, labels, COUNT_DISTANCE);
+    let axes = Axes { x, y: Scale::of(ys), x_ticks: ticks, y_unit: chart::short_label };
     let title =
         format!("{} against connections, {}", capital(&quantity.heading()), escape(family.name));
     let note = format!(
@@ -187,19 +188,6 @@ fn panels(
     text + "</div>\n"
 }
 
-/// The labels that do not touch each other in a narrow panel. Counted from the right, because the
-/// last is the one that the panel's figure belongs to.
-fn thin(scale: Scale, ticks: Vec<(f64, String)>) -> Vec<(f64, String)> {
-    let mut kept: Vec<(f64, String)> = Vec::new();
-    for tick in ticks.into_iter().rev() {
-        let far = |last: &(f64, String)| scale.at(last.0) - scale.at(tick.0) >= LABEL_DISTANCE;
-        if kept.last().is_none_or(far) {
-            kept.push(tick);
-        }
-    }
-    kept
-}
-
 /// One quantity of several columns, as the table beside a chart.
 fn pivot(findings: &Findings<'_>, columns: &[&Column], quantity: Quantity) -> String {
     let mut table = Table::new();
@@ -245,12 +233,10 @@ fn latency_of(findings: &Findings<'_>, column: &Column, at: usize) -> String {
     };
     let lines = lines(findings, line);
     let ys = lines.iter().flat_map(|(_, points)| points).map(|point| point.y);
-    let axes = Axes {
-        x: Scale::log(PERCENTILES.iter().map(|(x, _)| *x)),
-        y: Scale::log(ys),
-        x_ticks: PERCENTILES.iter().map(|(x, text)| (*x, (*text).to_owned())).collect(),
-        y_unit: chart::time_label,
-    };
+    let x = Scale::log(PERCENTILES.iter().map(|(x, _)| *x));
+    let labels = PERCENTILES.iter().map(|(x, text)| (*x, (*text).to_owned())).collect();
+    let x_ticks = chart::thin(x, labels, PERCENTILE_DISTANCE);
+    let axes = Axes { x, y: Scale::log(ys), x_ticks, y_unit: chart::time_label };
     let title = format!("Latency by percentile, {}", escape(&column.title));
     let note = "Requests are sent by the clock, whether or not the one before was answered, so \
                 waiting counts. Median of the rounds at each percentile; both scales logarithmic; \
@@ -259,10 +245,10 @@ fn latency_of(findings: &Findings<'_>, column: &Column, at: usize) -> String {
         points.last().map(|last| figure::time(last.y)).unwrap_or_default()
     });
     if chart.is_empty() {
-        first_strip(findings, column)
-    } else {
-        chart + &figures(findings, column)
+        return first_strip(findings, column);
     }
+    let tables = figures(findings, column);
+    format!("{chart}<details><summary>Latency, as tables</summary>{tables}</details>\n")
 }
 
 /// The charts of a group, one for the first quantity of each column.
@@ -874,8 +860,9 @@ const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 /// Fewer columns than this make no line.
 const POINTS_FOR_A_LINE: usize = 3;
-/// Between labels, as a part of the axis.
-const LABEL_DISTANCE: f64 = 0.2;
+/// Between the labels of a panel, as a part of its width: counts, and longer percentiles.
+const COUNT_DISTANCE: f64 = 0.22;
+const PERCENTILE_DISTANCE: f64 = 0.3;
 /// How rare a request is, and the percentile that says so.
 const PERCENTILES: [(f64, &str); 5] =
     [(2.0, "50"), (10.0, "90"), (100.0, "99"), (1_000.0, "99.9"), (10_000.0, "99.99")];

@@ -9,19 +9,15 @@ mod figure;
 mod finding;
 mod html;
 mod markdown;
-#[cfg_attr(not(test), expect(dead_code, reason = "progress waits for the runner of this bench"))]
 pub(crate) mod terminal;
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
-use std::error::Error;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use self::terminal::Screen;
-use crate::arguments::Arguments;
 use crate::result::Run;
 
 /// What `write` has written.
@@ -48,31 +44,6 @@ pub(crate) fn write(run: &Run, folder: &Path) -> io::Result<Written> {
         html: file("report.html", html::page(&run))?,
         markdown: file("report.md", markdown::text(&run))?,
     })
-}
-
-/// `corewise-bench report DATA`: the pages of a run again, and its place beside another. True
-/// unless something regressed.
-pub(crate) fn run(mut arguments: Arguments) -> Result<bool, Box<dyn Error>> {
-    let folder: Option<PathBuf> = arguments.value("--folder")?;
-    let baseline: Option<PathBuf> = arguments.value("--baseline")?;
-    let fail_over: Option<String> = arguments.value("--fail-over")?;
-    let data = arguments.command().ok_or("which data.json is to be reported?")?;
-    arguments.finish()?;
-    let run = baseline::read(Path::new(&data))?;
-    let screen = Screen::of_output();
-    print!("{}", terminal::table(&run, screen.width, screen.colours));
-    if let Some(folder) = folder {
-        let written = write(&run, &folder)?;
-        println!();
-        for path in [written.html, written.markdown, written.data] {
-            println!("written: {}", path.display());
-        }
-    }
-    let Some(baseline) = baseline else { return Ok(true) };
-    let fail_over = baseline::parse_part(fail_over.as_deref().unwrap_or(FAIL_OVER))?;
-    let verdicts = baseline::compare(&run, &baseline::read(&baseline)?, fail_over);
-    println!("\n{verdicts}");
-    Ok(verdicts.passed())
 }
 
 /// JSON has no word for what is no number. Such a figure is taken out, and its window says so.
@@ -102,6 +73,3 @@ fn with_numbers_only(run: &Run) -> Cow<'_, Run> {
 fn context(path: &Path, what: &str, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{what} {}: {error}", path.display()))
 }
-
-/// What a regression is unless the command says otherwise.
-const FAIL_OVER: &str = "5%";

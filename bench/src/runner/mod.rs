@@ -278,8 +278,11 @@ impl<'a> Measuring<'a> {
         }
         self.progress.doing("stopping the servers");
         for one in started.into_iter().flatten() {
-            // What does not leave is killed; that its end was not in order is no figure.
-            let _ended = one.running.stop();
+            // How it ends is no figure, but worth a line.
+            if one.running.stop().is_ok_and(|ended| ended.status.is_none()) {
+                let name = self.name(one.index).to_owned();
+                self.progress.note(&format!("{name} did not leave when told to, and was killed"));
+            }
         }
         Ok(())
     }

@@ -25,6 +25,13 @@ pub(crate) struct Running {
     address: SocketAddr,
 }
 
+/// How a subject was ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// None when it had to be killed.
+    pub(crate) status: Option<ExitStatus>,
+}
+
 /// Why an event did not happen.
 #[derive(Debug)]
 pub(crate) enum EventError {
@@ -109,18 +116,18 @@ impl Running {
         Ok(())
     }
 
-    /// Asks it to leave, and makes it when it does not: then there is no status.
-    pub(crate) fn stop(mut self) -> io::Result<Option<ExitStatus>> {
+    /// Asks it to leave, and makes it when it does not.
+    pub(crate) fn stop(mut self) -> io::Result<Ended> {
         self.leave()
     }
 
-    fn leave(&mut self) -> io::Result<Option<ExitStatus>> {
+    fn leave(&mut self) -> io::Result<Ended> {
         self.resume()?;
         // Who has ended already needs no order.
         let _gone = self.guarded.signal(self.ready.description().stop.signal());
         let status = self.guarded.wait(self.place.stop_patience)?;
         self.guarded.kill()?;
-        Ok(status)
+        Ok(Ended { status })
     }
 
     fn last_words(&self) -> String {

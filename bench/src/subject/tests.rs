@@ -87,7 +87,7 @@ fn a_server_is_started_asked_and_stopped() {
     assert!(wrong.starts_with("GET /json: answered \"HTTP/1.1 404"), "{wrong}");
     let root = running.process();
     let ended = running.stop().unwrap();
-    assert!(ended.is_some() && is_gone(root));
+    assert!(ended.status.is_some() && is_gone(root));
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn who_does_not_leave_is_killed_with_all_of_its_children() {
     let running = scene.server("stays forks").start(&place).unwrap();
     let all = wait_for_processes(&running, 3);
     let ended = running.stop().unwrap();
-    assert!(ended.is_none(), "it was killed: {ended:?}");
+    assert!(ended.status.is_none(), "it was killed: {ended:?}");
     assert!(all.into_iter().all(is_gone));
 }
 
@@ -162,7 +162,7 @@ fn children_that_their_parent_leaves_behind_are_ended() {
     let scene = Scene::new("orphans");
     let running = scene.start("forks");
     let all = wait_for_processes(&running, 3);
-    assert!(running.stop().unwrap().is_some(), "the parent leaves, its children do not");
+    assert!(running.stop().unwrap().status.is_some(), "the parent leaves, its children do not");
     assert!(all.into_iter().all(is_gone));
 }
 
@@ -192,7 +192,7 @@ fn a_paused_tree_stands_still_and_goes_on() {
         running.check(Route::Plaintext).unwrap();
     }
     running.pause().unwrap();
-    assert!(running.stop().unwrap().is_some(), "a paused server can be stopped");
+    assert!(running.stop().unwrap().status.is_some(), "a paused server can be stopped");
     assert!(all.into_iter().all(is_gone));
 }
 
@@ -326,7 +326,7 @@ fn check_peer(mut running: Running) {
     let all = processes(running.process());
     let ended = running.stop().unwrap();
     println!("{name}: {ended:?}");
-    assert!(ended.is_some() && all.into_iter().all(is_gone), "{name}");
+    assert!(ended.status.is_some() && all.into_iter().all(is_gone), "{name}");
 }
 
 /// The description of a subject with further lines.

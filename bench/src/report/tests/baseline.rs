@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::example;
-use crate::report::baseline::{compare, parse_part, read};
+use crate::report::baseline::{compare, read};
 use crate::result::{Quantity, Run};
 
 /// The run with corewise's CPU of one column multiplied.
@@ -105,16 +105,6 @@ fn a_file_that_is_none_is_named() {
     ] {
         fs::write(&path, text).unwrap();
         assert!(fault().contains(said) && fault().contains("data.json"), "{}", fault());
-    }
-}
-
-#[test]
-fn a_part_is_a_percentage_or_a_number() {
-    assert_eq!(parse_part("5%"), Ok(0.05));
-    assert_eq!(parse_part("5 %"), Ok(0.05));
-    assert_eq!(parse_part("0.05"), Ok(0.05));
-    for wrong in ["", "%", "-1%", "NaN", "much"] {
-        assert!(parse_part(wrong).unwrap_err().contains("--fail-over"), "{wrong}");
     }
 }
 
