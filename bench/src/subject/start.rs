@@ -250,6 +250,6 @@ mod tests {
     fn ports_differ_and_are_no_client_s() {
         let (one, other) = (free_port().unwrap(), free_port().unwrap());
         assert_ne!(one, other);
-        assert!(one >= FIRST_PORT && one < FIRST_PORT + PORT_COUNT);
+        assert!((FIRST_PORT..FIRST_PORT + PORT_COUNT).contains(&one));
     }
 }
