@@ -163,6 +163,7 @@ impl<'a> Findings<'a> {
     pub(super) fn limit_remark(&self, column: &str) -> Option<String> {
         match self.statistics.limit_holds(column) {
             Limit::Valid(_) => None,
+            Limit::Unknown if self.statistics.limit().is_none() => None,
             Limit::Invalid(ratio) => Some(format!(
                 "the bare loop is no limit here: it costs {} of hyper's CPU, and a limit \
                  at most {LIMIT_OF_HYPER}",

@@ -46,7 +46,7 @@ pub(super) fn page(run: &Run) -> String {
         date = escape(&run.machine.date),
         commit = escape(&run.machine.commit),
         sentence = escape(&findings.sentence()),
-        remarks = escape(&(findings.remarks().join("; ") + ".")),
+        remarks = escape(&(capital(&findings.remarks().join("; ")) + ".")),
     )
 }
 
@@ -164,7 +164,7 @@ fn panels(
     last: impl Fn(&[Point]) -> String,
 ) -> String {
     if lines.is_empty() {
-        return String::new();
+        return format!("<h3>{title}</h3>\n<p>No server has a figure here.</p>\n");
     }
     let all: Vec<_> =
         lines.iter().map(|(subject, points)| (subject.role, points.clone())).collect();
@@ -209,6 +209,9 @@ fn pivot(findings: &Findings<'_>, columns: &[&Column], quantity: Quantity) -> St
             table.row(subject, figures.into_iter().map(shown).collect());
         }
     }
+    if table.rows.is_empty() {
+        return String::new();
+    }
     let caption = capital(&quantity.heading());
     format!(
         "<details><summary>{caption}, as a table</summary>{}</details>\n",
@@ -232,6 +235,9 @@ fn latency_of(findings: &Findings<'_>, column: &Column, at: usize) -> String {
         findings.percentiles(column, subject).into_iter().filter_map(point).collect()
     };
     let lines = lines(findings, line);
+    if lines.is_empty() {
+        return first_strip(findings, column);
+    }
     let ys = lines.iter().flat_map(|(_, points)| points).map(|point| point.y);
     let x = Scale::log(PERCENTILES.iter().map(|(x, _)| *x));
     let labels = PERCENTILES.iter().map(|(x, text)| (*x, (*text).to_owned())).collect();
@@ -244,9 +250,6 @@ fn latency_of(findings: &Findings<'_>, column: &Column, at: usize) -> String {
     let chart = panels(&format!("latency-{at}"), &title, note, &axes, &lines, |points| {
         points.last().map(|last| figure::time(last.y)).unwrap_or_default()
     });
-    if chart.is_empty() {
-        return first_strip(findings, column);
-    }
     let tables = figures(findings, column);
     format!("{chart}<details><summary>Latency, as tables</summary>{tables}</details>\n")
 }
@@ -285,11 +288,20 @@ fn chart_table(
         return format!("<h3>{title}</h3>\n<p>No server has a figure here.</p>\n<ul>{why}</ul>\n");
     }
     let quantity = measure.quantity;
+    // Axes are in the unit that people read, so that their ticks are round in it.
+    let scaled = |mark: &Mark| Mark {
+        median: quantity.scaled(mark.median),
+        min: quantity.scaled(mark.min),
+        max: quantity.scaled(mark.max),
+        before: mark.before.map(|before| quantity.scaled(before)),
+        ..*mark
+    };
+    let drawn: Vec<_> = marks.iter().map(|(_, mark)| scaled(mark)).collect();
     let values =
-        marks.iter().flat_map(|(_, mark)| [mark.min, mark.max, mark.before.unwrap_or(mark.min)]);
+        drawn.iter().flat_map(|mark| [mark.min, mark.max, mark.before.unwrap_or(mark.min)]);
     let scale = Scale::of(values);
     let limit = marks.iter().find(|(subject, _)| subject.role == Role::Limit);
-    let limit = limit.map(|(_, mark)| mark.median);
+    let limit = limit.map(|(_, mark)| quantity.scaled(mark.median));
     let mut medians: Vec<_> = marks.iter().map(|(_, mark)| quantity.shown(mark.median)).collect();
     figure::align(&mut medians, FIGURE_BLANKS);
     let mut text = format!("<table class=\"strips\"><caption>{title}");
@@ -307,7 +319,7 @@ fn chart_table(
             if quantity.unit().is_empty() { "median" } else { quantity.unit() }
         ),
     );
-    for ((subject, mark), median) in marks.iter().zip(medians) {
+    for (((subject, _), mark), median) in marks.iter().zip(drawn).zip(medians) {
         let summary = findings.statistics.summary(measure, &subject.name);
         let range = summary.map(|summary| figure::range(quantity, summary)).unwrap_or_default();
         put(
@@ -317,7 +329,7 @@ fn chart_table(
              <td class=\"range-text wide\">{range}</td><td class=\"number value\">{}</td></tr>\n",
                 row_class(subject),
                 row_head(subject),
-                chart::strip(*mark, scale, limit),
+                chart::strip(mark, scale, limit),
                 figure::ratio(findings.statistics.to_limit(measure, &subject.name)),
             ),
         );
@@ -327,7 +339,7 @@ fn chart_table(
         format_args!(
             "</tbody><tfoot><tr><td></td><td class=\"plot\">{}</td><td></td>\
          <td class=\"wide\"></td><td></td></tr></tfoot></table>\n",
-            chart::strip_axis(scale, |tick| axis_label(quantity, tick))
+            chart::strip_axis(scale, figure::plain)
         ),
     );
     text + &without_figures(findings, measure)
@@ -343,13 +355,6 @@ fn legend(quantity: Quantity, scale: Scale, limit: Option<f64>) -> String {
     let log = if scale.is_log() { "; logarithmic scale" } else { "" };
     let line = if limit.is_some() { "; dashed: the limit" } else { "" };
     format!("{unit}median of the rounds between the least and the most; {better}{line}{log}")
-}
-
-fn axis_label(quantity: Quantity, tick: f64) -> String {
-    match quantity {
-        Quantity::MemoryBytes => figure::plain(tick / 1_048_576.0),
-        _ => figure::plain(tick),
-    }
 }
 
 /// Who is here and has no figure, in a line each.
@@ -612,7 +617,7 @@ fn figures(findings: &Findings<'_>, column: &Column) -> String {
                 &mut text,
                 format_args!(
                     "<p class=\"note\">Two runs of the bare loop differ by {} here; what is less \
-                 is no difference.</p>\n",
+                     is no difference.</p>\n",
                     figure::percent(spread)
                 ),
             );

@@ -257,7 +257,7 @@ pub(crate) fn table(run: &Run, width: usize, colours: bool) -> String {
     for line in wrap(&findings.sentence(), width) {
         text += &format!("{}\n", paint(colours, BOLD, &line));
     }
-    for line in wrap(&(findings.remarks().join("; ") + "."), width) {
+    for line in wrap(&(figure::capital(&findings.remarks().join("; ")) + "."), width) {
         text += &format!("{line}\n");
     }
     for column in &run.columns {
