@@ -27,6 +27,8 @@ pub(super) enum Turn {
     /// Caches are cold and memory has not grown: warmed up for longer, and the system calls are
     /// counted behind it.
     First,
+    /// The first one again, because it was disturbed.
+    FirstAgain,
     Later,
 }
 
@@ -50,7 +52,7 @@ impl Bench {
         let mut reading = account.reading(outcome.right())?;
         reading.figures.insert(Quantity::RequestsPerSecond, outcome.answers_per_second);
         reading.figures.insert(Quantity::LatencyP50Us, outcome.latency_p50_us);
-        if turn == Turn::First {
+        if turn != Turn::Later {
             let load = wrk::Load { seconds: 1, ..load };
             let calls = count_calls(running, || wrk.run(load, &url))?;
             reading.figures.extend(calls.map(|calls| (Quantity::SystemCallsPerRequest, calls)));
@@ -114,7 +116,7 @@ impl Turn {
     fn warm_up(self) -> Duration {
         match self {
             Self::First => Duration::from_secs(1),
-            Self::Later => Duration::from_millis(300),
+            Self::FirstAgain | Self::Later => Duration::from_millis(300),
         }
     }
 }

@@ -297,9 +297,13 @@ impl<'a> Measuring<'a> {
         if let Err(error) = one.running.resume() {
             return Ok(Err(error.to_string()));
         }
-        let turn = if round == 0 { Turn::First } else { Turn::Later };
         let mut attempt = 0;
         loop {
+            let turn = match (round, attempt) {
+                (0, 0) => Turn::First,
+                (0, _) => Turn::FirstAgain,
+                _ => Turn::Later,
+            };
             self.doing(column, one.index, round, attempt);
             let outcome = self.load(column, &mut one.running, turn);
             match self.keep(column, one.index, round, attempt, outcome)? {
