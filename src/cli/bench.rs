@@ -25,7 +25,7 @@ pub fn command() -> Command {
         .disable_help_subcommand(true)
         .args([
             flag(QUICK, "a first look in under five minutes: few columns, two rounds"),
-            number(ROUNDS, "N", "how often each server is measured in a column [default: 6]"),
+            number(ROUNDS, "N", "how often each server is measured in a column [default: 5]"),
             number(SECONDS, "S", "length of one window [default: 1]"),
             list(COLUMNS, "columns or groups of columns, as --list shows them [default: all]"),
             list(SUBJECTS, "servers, as --list shows them [default: all that are here]"),

@@ -70,8 +70,9 @@ impl Column {
     /// varies is measured less often.
     pub(super) fn rounds(&self, rounds: u32) -> u32 {
         match self.load {
-            Load::Idle => rounds.min(2),
-            Load::Event(_) | Load::Light | Load::Mixed => rounds.min(3),
+            Load::Idle => 1,
+            Load::Event(_) => rounds.min(2),
+            Load::Light | Load::Mixed => rounds.min(3),
             Load::Closed { .. } | Load::Open { .. } | Load::Start => rounds,
         }
     }
@@ -227,7 +228,7 @@ pub(crate) const COLUMNS: &[Column] = &[
     plain("plaintext-8", "8 connections", 8),
     Column { promises: &[cpu(1.06)], ..plain("plaintext-32", "32 connections", 32) },
     plain("plaintext-128", "128 connections", 128),
-    Column { promises: &[cpu(1.06)], ..plain("plaintext-256", "256 connections", 256) },
+    promised("plaintext-256", "256 connections", 256, Route::Plaintext),
     plain("plaintext-512", "512 connections", 512),
     Column { promises: &[cpu(1.10)], ..plain("plaintext-1024", "1,024 connections", 1024) },
     promised("json-32", "32 connections, /json", 32, Route::Json),
@@ -317,8 +318,7 @@ pub(crate) const COLUMNS: &[Column] = &[
 ];
 
 /// What `--quick` measures.
-pub(crate) const QUICK: [&str; 5] =
-    ["plaintext-1", "plaintext-32", "pipelined", "close", "latency"];
+pub(crate) const QUICK: [&str; 4] = ["plaintext-1", "plaintext-32", "close", "latency"];
 
 /// What `--columns` takes beside names.
 const GROUPS: [(&str, Group); 9] = [

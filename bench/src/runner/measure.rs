@@ -17,6 +17,8 @@ use crate::subject::{Route, Running};
 /// What all windows of a run have in common.
 pub(super) struct Bench {
     pub(super) cores: Cores,
+    /// A first look: shorter warm-up, and system calls are not counted.
+    pub(super) quick: bool,
     /// Present where a column needs it.
     pub(super) wrk: Option<Wrk>,
 }
@@ -46,13 +48,13 @@ impl Bench {
         let wrk = self.wrk.as_ref().expect("the run began with wrk, for this column needs it");
         let url = format!("http://{}{}", running.address(), running.path(route));
         let answer = running.check(route)?;
-        wrk.warm(load, &url, turn.warm_up())?;
+        wrk.warm(load, &url, self.warm_up(turn))?;
         let (outcome, account) = self.accounted(running, || wrk.run(load, &url))?;
         running.check(route)?;
         let mut reading = account.reading(outcome.right())?;
         reading.figures.insert(Quantity::RequestsPerSecond, outcome.answers_per_second);
         reading.figures.insert(Quantity::LatencyP50Us, outcome.latency_p50_us);
-        if turn != Turn::Later {
+        if turn != Turn::Later && !self.quick {
             let load = wrk::Load { seconds: 1, ..load };
             let calls = count_calls(running, || wrk.run(load, &url))?;
             reading.figures.extend(calls.map(|calls| (Quantity::SystemCallsPerRequest, calls)));
@@ -68,7 +70,8 @@ impl Bench {
         turn: Turn,
     ) -> Outcome {
         running.check(Route::Plaintext)?;
-        let warm_up = open::Settings { seconds: turn.warm_up().as_secs_f64(), ..settings.clone() };
+        let warm_up =
+            open::Settings { seconds: self.warm_up(turn).as_secs_f64(), ..settings.clone() };
         open::run_beside(&warm_up, self.cores.client)?;
         let (outcome, account) =
             self.accounted(running, || open::run_beside(settings, self.cores.client))?;
@@ -95,6 +98,14 @@ impl Bench {
         Ok(reading)
     }
 
+    /// After the first time only connections have to be warmed, not memory and caches.
+    fn warm_up(&self, turn: Turn) -> Duration {
+        match turn {
+            Turn::First if !self.quick => FIRST_WARM_UP,
+            Turn::First | Turn::FirstAgain | Turn::Later => WARM_UP,
+        }
+    }
+
     /// Runs a load and reads all accounts around it, both times while the subject rests.
     fn accounted<T>(
         &self,
@@ -108,16 +119,6 @@ impl Bench {
         let cpu_ns = after.cpu_ns.saturating_sub(before.cpu_ns);
         let disturbances = noise.stop(&after, cpu_ns)?;
         Ok((outcome, Account { before, after, cpu_ns, disturbances }))
-    }
-}
-
-impl Turn {
-    /// After the first time only connections have to be warmed, not memory and caches.
-    fn warm_up(self) -> Duration {
-        match self {
-            Self::First => Duration::from_secs(1),
-            Self::FirstAgain | Self::Later => Duration::from_millis(300),
-        }
     }
 }
 
@@ -170,3 +171,6 @@ pub(super) fn calls_note() -> Option<String> {
     let own = usage::tree(std::process::id()).ok()?;
     Counters::open(&own).err()
 }
+
+const FIRST_WARM_UP: Duration = Duration::from_secs(1);
+const WARM_UP: Duration = Duration::from_millis(300);

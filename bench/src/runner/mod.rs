@@ -204,7 +204,11 @@ impl<'a> Measuring<'a> {
         let run = Run { format: FORMAT, machine, plan, subjects, columns, windows: Vec::new() };
         let mut measuring = Self {
             settings,
-            bench: Bench { cores: settings.cores, wrk: wrk.map_err(broken)? },
+            bench: Bench {
+                cores: settings.cores,
+                quick: settings.quick,
+                wrk: wrk.map_err(broken)?,
+            },
             place: Place::new(settings.cores.server, &root, &folder.0),
             contestants,
             repeats: Repeats::for_windows(0),
@@ -499,8 +503,9 @@ impl<'a> Measuring<'a> {
         let takers = u32::try_from(self.takers(column).len()).expect("subjects are few");
         let window = Duration::from_secs(u64::from(self.settings.seconds));
         let (each, once) = match column.load {
+            Load::Closed { .. } if self.settings.quick => (window + WARMED, Duration::ZERO),
             Load::Closed { .. } => (window + WARMED, CALLS_COUNTED),
-            Load::Event(_) => (Duration::from_secs(8), Duration::ZERO),
+            Load::Event(_) => (Duration::from_secs(6), Duration::ZERO),
             Load::Idle => (IDLE + Duration::from_secs(3), Duration::ZERO),
             Load::Light | Load::Mixed => {
                 (Duration::from_secs(MIXED_S.into()) + WARMED, Duration::from_millis(500))

@@ -16,6 +16,8 @@ use crate::subject::Description;
 pub(crate) struct Settings {
     /// As a person would type it.
     pub(super) command: String,
+    /// A first look: shorter warm-up, and system calls are not counted.
+    pub(super) quick: bool,
     pub(super) rounds: u32,
     pub(super) seconds: u32,
     /// Requests per second of the columns at a fixed rate.
@@ -49,6 +51,7 @@ impl Settings {
         }
         Ok(Self {
             command: command_line(words),
+            quick,
             rounds: number(flag::ROUNDS, if quick { QUICK_ROUNDS } else { ROUNDS }),
             seconds: number(flag::SECONDS, SECONDS),
             rate: number(flag::RATE, RATE),
@@ -132,7 +135,7 @@ fn command_line(words: &[String]) -> String {
     line
 }
 
-const ROUNDS: u32 = 6;
+const ROUNDS: u32 = 5;
 const QUICK_ROUNDS: u32 = 2;
 /// Many short windows beat few long ones: what disturbs comes in seconds.
 const SECONDS: u32 = 1;
