@@ -32,6 +32,8 @@ impl Bench {
             .arg("--out")
             .arg(folder.path().join("report"))
             .env("PATH", path)
+            // What a killed run leaves behind goes with the test.
+            .env("TMPDIR", folder.path())
             .env("FAKE_WRK_LOG", folder.path().join("log"))
             .env("FAKE_WRK_WATCH", folder.path().join("stub"))
             .current_dir(folder.path())
