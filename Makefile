@@ -4,7 +4,7 @@ BIND ?= 127.0.0.1
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-quick ci soak fuzz docs fmt clean
+.PHONY: help run test check bench bench-quick peers ci soak fuzz docs fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -21,12 +21,17 @@ check: ## before each commit: format, lints, rules, units (3 minutes)
 	cargo fmt --all --check && cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo run -q --locked -p corewise-tools -- tidy && cargo test -q --workspace --lib --bins --locked
 
-bench: ## CPU per request beside the bare ring loop, by wrk (minutes)
+bench: ## this server beside others, all columns (half an hour; ARGS="--columns close")
 	@tools/setup cargo cc wrk
-	cargo build --release --locked --workspace && target/release/corewise-bench http $(ARGS)
+	cargo build --release --locked --workspace && target/release/corewise bench $(ARGS)
 
-bench-quick: ## the same in short rounds: a first look, no verdict
+bench-quick: ## a first look in under 5 minutes
 	@$(MAKE) --no-print-directory bench ARGS="--quick $(ARGS)"
+
+peers: ## build and install the servers that the bench compares with
+	@tools/setup cargo cc
+	cargo build --release --locked --manifest-path bench/peers/Cargo.toml
+	@tools/setup haproxy h2o lighttpd nginx
 
 ci: ## exactly what CI runs
 	@tools/setup cargo cc python3 valgrind

@@ -13,6 +13,12 @@ impl Arguments {
         Self { words: std::env::args().skip(1).collect() }
     }
 
+    /// These words, as a test gives them.
+    #[cfg(test)]
+    pub(crate) fn of_words(words: Vec<String>) -> Self {
+        Self { words }
+    }
+
     /// The next word that is not an option, if it comes first.
     pub(crate) fn command(&mut self) -> Option<String> {
         let is_option = self.words.first()?.starts_with('-');
@@ -40,6 +46,11 @@ impl Arguments {
     pub(crate) fn list(&mut self, name: &str) -> Result<Vec<String>, String> {
         let value: Option<String> = self.value(name)?;
         Ok(value.map_or_else(Vec::new, |v| v.split(',').map(str::to_owned).collect()))
+    }
+
+    /// What nobody has taken yet, to be handed on.
+    pub(crate) fn rest(&self) -> Vec<String> {
+        self.words.clone()
     }
 
     /// Refuses what nobody asked for.

@@ -2,13 +2,29 @@
 
 mod arguments;
 mod bare;
-mod hyper_server;
+mod client;
+mod events;
+mod files;
+mod idle;
 mod instructions;
+mod interrupt;
+mod mixed;
+mod open;
+mod reading;
+mod report;
+mod result;
 mod runner;
 mod server;
+mod start;
+mod statistics;
+mod stub;
+mod subject;
 
 use std::error::Error;
-use std::process::ExitCode;
+use std::path::PathBuf;
+
+use corewise::Exit;
+use corewise::cli::bench as flag;
 
 use crate::arguments::Arguments;
 
@@ -16,31 +32,58 @@ use crate::arguments::Arguments;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> ExitCode {
+fn main() -> Exit {
     match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(exit) => exit,
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::FAILURE
+            Exit::Found
         }
     }
 }
 
-fn run() -> Result<bool, Box<dyn Error>> {
+fn run() -> Result<Exit, Box<dyn Error>> {
     let mut arguments = Arguments::of_process();
-    match arguments.command().as_deref() {
-        Some("bare") => serve_bare(arguments),
-        Some("http") => {
-            let settings = runner::Settings::from_arguments(&mut arguments)?;
-            arguments.finish()?;
-            runner::run(&settings)
+    let passed = match arguments.command().as_deref() {
+        Some("bare") => serve_bare(arguments)?,
+        Some("instructions") => instructions::run(arguments)?,
+        Some("instructions-subject") => instructions::run_subject(arguments)?,
+        Some("open") => open::run(arguments)?,
+        Some("stub") => stub::run(arguments)?,
+        _ => return bench(),
+    };
+    Ok(if passed { Exit::Clean } else { Exit::Found })
+}
+
+/// The bench itself, by the same flags as `corewise bench`.
+fn bench() -> Result<Exit, Box<dyn Error>> {
+    let words: Vec<String> = std::env::args().collect();
+    let matches = match flag::command().bin_name("corewise bench").try_get_matches_from(&words) {
+        Ok(matches) => matches,
+        Err(help) => {
+            // Printing fails only when nobody listens.
+            let _ = help.print();
+            return Ok(if help.use_stderr() { Exit::Usage } else { Exit::Clean });
         }
-        Some("hyper") => serve_hyper(arguments),
-        Some("instructions") => instructions::run(arguments),
-        Some("instructions-subject") => instructions::run_subject(arguments),
-        _ => Err(USAGE.into()),
+    };
+    if let Some(report) = matches.subcommand_matches(flag::REPORT) {
+        let file = report.get_one::<PathBuf>(flag::FILE).expect("clap demands it");
+        let beside = || file.parent().map(PathBuf::from).unwrap_or_default();
+        let out = report.get_one::<PathBuf>(flag::OUT).cloned().unwrap_or_else(beside);
+        return Ok(runner::write_again(file, &out, runner::Gate::read(report).as_ref())?);
     }
+    if matches.get_flag(flag::LIST) || matches.subcommand_matches(flag::LIST).is_some() {
+        print!("{}", runner::list(&matches)?);
+        return Ok(Exit::Clean);
+    }
+    let settings = match runner::Settings::read(&matches, &words[1..]) {
+        Ok(settings) => settings,
+        Err(fault) => {
+            eprintln!("error: {fault}");
+            return Ok(Exit::Usage);
+        }
+    };
+    Ok(runner::run(&settings)?)
 }
 
 fn serve_bare(mut arguments: Arguments) -> Result<bool, Box<dyn Error>> {
@@ -48,31 +91,17 @@ fn serve_bare(mut arguments: Arguments) -> Result<bool, Box<dyn Error>> {
     for word in arguments.list("--ring")? {
         options.set(&word)?;
     }
-    let listener = open(arguments)?;
+    let listener = listen(arguments)?;
     server::announce(&listener)?;
     bare::run(&listener, &options)?;
     Ok(true)
 }
 
-fn serve_hyper(arguments: Arguments) -> Result<bool, Box<dyn Error>> {
-    let listener = open(arguments)?;
-    server::announce(&listener)?;
-    hyper_server::run(listener)?;
-    Ok(true)
-}
-
-/// Pins this process and listens, as both servers of this package are started.
-fn open(mut arguments: Arguments) -> Result<std::net::TcpListener, Box<dyn Error>> {
+/// Pins this process and listens, as the servers of this package are started.
+fn listen(mut arguments: Arguments) -> Result<std::net::TcpListener, Box<dyn Error>> {
     let cpu = arguments.value("--cpu")?.unwrap_or(0);
     let port = arguments.value("--port")?.unwrap_or(0);
     arguments.finish()?;
     server::pin(cpu)?;
     Ok(server::listen(port)?)
 }
-
-const USAGE: &str = "\
-usage: corewise-bench http [--quick] [--rounds N] [--seconds S] [--columns A,B] [--subjects A,B]
-                           [--save] [--strict]   CPU per request of the whole server, by wrk
-       corewise-bench instructions [--update] [--counts FILE]        instruction counts, as in CI
-       corewise-bench bare [--cpu N] [--port P] [--ring OPTION,..]   the limit: a bare ring loop
-       corewise-bench hyper [--cpu N] [--port P]                     a plain hyper server";

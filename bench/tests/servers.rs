@@ -1,4 +1,4 @@
-//! The two servers of this package do what a client may expect of a limit.
+//! The bare loop does what a client may expect of a limit.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -98,9 +98,4 @@ fn the_bare_loop_serves_them_with_every_option() {
     let options = "direct,first-single,linked-close,no-iowait,no-sqarray,registered-ring";
     check_clients(&Server::start(&["bare", "--ring", options]));
     check_clients(&Server::start(&["bare", "--ring", "patient-close"]));
-}
-
-#[test]
-fn hyper_serves_every_kind_of_client() {
-    check_clients(&Server::start(&["hyper"]));
 }

@@ -4,6 +4,7 @@
 //! A file for each command. Commands that serve are only read here; all others are answered here,
 //! and start nothing.
 
+pub mod bench;
 mod check;
 mod doctor;
 mod explain;
@@ -46,6 +47,8 @@ pub enum Invocation {
 /// What is answered without serving.
 #[derive(Debug)]
 pub enum Question {
+    /// How fast is it, for the program that measures: its words, as they were written.
+    Bench(Vec<OsString>),
     /// What is wrong with the settings, and what do they come to.
     Check {
         /// The settings.
@@ -101,16 +104,18 @@ pub type Probe<'a> = &'a dyn Fn() -> Result<String, Trouble>;
 /// Reads the command line, its first element being the program's name. What is wrong with it, and
 /// help, are printed here; the error is then how to leave.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, Exit> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
     let command = command().mut_subcommands(|command| match command.get_name() {
         "demo" | "run" => later::add(command),
         _ => command,
     });
-    let matches = command.try_get_matches_from(arguments).map_err(|error| print(&error))?;
+    let matches = command.try_get_matches_from(&arguments).map_err(|error| print(&error))?;
     let (name, matches) = matches.subcommand().expect("clap demands a command");
     if let Some(text) = later::refusal(matches) {
         return Err(refuse_usage(&text));
     }
     let question = match name {
+        "bench" => Question::Bench(arguments.into_iter().skip(2).collect()),
         "check" => Question::Check { ask: ask(matches), serves: false },
         "completions" => Question::Completions(*required(matches, SHELL)),
         "cores" => Question::Cores { json: is_json(matches) },
@@ -160,6 +165,7 @@ pub fn parse_application(arguments: impl IntoIterator<Item = OsString>) -> Resul
 #[must_use]
 pub fn answer(question: &Question, probe: Probe<'_>) -> Exit {
     match question {
+        Question::Bench(words) => bench::run(words),
         Question::Check { ask, serves } => check::run(ask, *serves, probe),
         Question::Completions(shell) => pages::write_completions(*shell),
         Question::Cores { json } => plan::run_cores(*json),
@@ -264,6 +270,7 @@ pub fn command() -> Command {
             listing("doctor", "Examine the machine: what it lacks, why it matters, what to do"),
             explain(),
             init(),
+            bench::command(),
             completions(),
             man(),
         ])
@@ -356,8 +363,19 @@ fn required<'a, T: Clone + Send + Sync + 'static>(matches: &'a ArgMatches, id: &
 }
 
 /// All commands.
-const COMMANDS: [&str; 10] =
-    ["check", "completions", "cores", "demo", "doctor", "explain", "init", "man", "plan", "run"];
+const COMMANDS: [&str; 11] = [
+    "bench",
+    "check",
+    "completions",
+    "cores",
+    "demo",
+    "doctor",
+    "explain",
+    "init",
+    "man",
+    "plan",
+    "run",
+];
 
 const CODE: &str = "code";
 const FILE: &str = "file";
@@ -375,7 +393,7 @@ variables over the file.
 
 Exit codes:
     0  stopped as asked
-    1  doctor found something, or init a file that is there
+    1  doctor or bench found something, or init a file that is there
     2  the command line cannot be understood
    69  io_uring is not available
    71  the system refused something

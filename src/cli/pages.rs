@@ -99,6 +99,6 @@ mod tests {
         assert!(page.contains("\n.br\nCost: nothing\n.br\nFile: [cores] use"), "{page}");
         assert!(man_of("rum").is_none());
         assert!(unknown("rum").ends_with("exists: run"), "{}", unknown("rum"));
-        assert!(unknown("x").contains("check, completions"), "{}", unknown("x"));
+        assert!(unknown("x").contains("bench, check"), "{}", unknown("x"));
     }
 }

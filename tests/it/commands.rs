@@ -244,3 +244,24 @@ fn only_routes_are_something_to_serve() {
     expect(&["run", "--check", "--config", &file], 78, &["error[E0300]"]);
     expect(&["check", "--config", &file, "--bind", "127.0.0.1:0"], 0, &["0 routes"]);
 }
+
+#[test]
+fn the_bench_is_the_program_beside_this_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("corewise");
+    fs::copy(env!("CARGO_BIN_EXE_corewise"), &own).unwrap();
+    let bench = |arguments: &[&str]| Command::new(&own).args(arguments).output().unwrap();
+    let alone = bench(&["bench", "--quick"]);
+    let said = String::from_utf8_lossy(&alone.stderr).into_owned();
+    assert_eq!(alone.status.code(), Some(1), "{said}");
+    assert!(said.contains("cargo build --release --workspace"), "{said}");
+    let beside = folder.path().join("corewise-bench");
+    fs::write(&beside, "#!/bin/sh\necho \"$@\"\nexit 7\n").unwrap();
+    fs::set_permissions(&beside, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let passed_on = bench(&["bench", "--rounds", "2", "--subject", "a=b {port} --c"]);
+    assert_eq!(passed_on.status.code(), Some(7), "{passed_on:?}");
+    assert_eq!(passed_on.stdout, b"--rounds 2 --subject a=b {port} --c\n");
+    // What cannot be understood is refused before anything is started.
+    assert_eq!(bench(&["bench", "--rounds", "none"]).status.code(), Some(2));
+    assert_eq!(bench(&["bench", "--help"]).status.code(), Some(0));
+}

@@ -1,297 +1,593 @@
-//! The bench of the whole server: subjects in turn, wrk beside them, CPU read from /proc.
+//! The bench of whole servers: subjects in turn, a load beside them, accounts from the kernel.
 //!
-//! Only ratios within one run mean anything, so every round measures every subject, each round
-//! begins with another one, and a ratio is the median of the ratios of the rounds. A window in
-//! which somebody else used the cores is marked: its figures are kept and shown, never repaired.
+//! Only what was measured at about the same time can be compared, so all subjects of a column are
+//! started together, wait stopped, and run one after the other in short rounds that begin with
+//! another one each time. Half of the limit is measured twice (an A/A pair): what lies between
+//! the two is noise. A window in which somebody else used the cores is repeated, at most twice,
+//! and kept; what fails is shown as failed, and the run goes on.
 
+mod calls;
 mod columns;
-mod idle;
-mod load;
 mod machine;
-mod report;
-mod subject;
-mod usage;
+mod measure;
+mod noise;
+mod rounds;
+mod settings;
+pub(crate) mod usage;
+mod wrk;
 
-use std::collections::BTreeMap;
-use std::error::Error;
 use std::fs;
-use std::io::{self, Write};
-use std::process::Command;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use clap::ArgMatches;
+use corewise::Exit;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use serde::Serialize;
 
-use self::columns::{COLUMNS, Column, Quantity};
-use self::load::{Load, WRK_CPU};
-use self::machine::Machine;
-use self::report::Report;
-use self::subject::{Running, SERVER_CPU, Subject};
-use crate::arguments::Arguments;
+use self::columns::{COLUMNS, Column, Load, OPEN_FACTOR, Who};
+use self::measure::{Bench, Outcome, Turn};
+use self::rounds::{Fate, Repeats};
+pub(crate) use self::settings::{Gate, Settings};
+use self::wrk::Wrk;
+use crate::report::baseline::Verdicts;
+use crate::report::terminal::{self, Progress, Screen};
+use crate::report::{self, baseline};
+use crate::result::{FORMAT, Plan, Role, Run, State, Window};
+use crate::statistics::{self, Statistics};
+use crate::subject::{Description, Place, Ready, Running};
+use crate::{interrupt, mixed, open};
 
-/// What `corewise-bench http` was asked for.
-pub(crate) struct Settings {
-    rounds: u32,
-    seconds: u32,
-    idle: Duration,
-    columns: Vec<Column>,
-    subjects: Vec<Subject>,
-    save: bool,
-    strict: bool,
-}
-
-/// One window: one subject under one load.
-#[derive(Debug, Serialize)]
-struct Sample {
-    column: &'static str,
-    subject: String,
-    round: u32,
-    figures: BTreeMap<Quantity, f64>,
-    requests_per_second: f64,
-    /// Length of one answer on the wire.
-    answer_bytes: usize,
-    /// What wrk counted as failed.
-    errors: Vec<String>,
-    /// Why the window is worth less than others.
-    disturbances: Vec<String>,
-}
-
-impl Sample {
-    /// Which window this was, for people.
-    fn place(&self) -> String {
-        format!("{}, {}, round {}", self.column, self.subject, self.round + 1)
-    }
-}
-
-impl Settings {
-    /// Reads the options; `--quick` changes the defaults only.
-    pub(crate) fn from_arguments(arguments: &mut Arguments) -> Result<Self, String> {
-        let quick = arguments.flag("--quick");
-        let (rounds, seconds, idle) = if quick { (2, 1, 2) } else { (5, 3, 10) };
-        let rounds = arguments.value("--rounds")?.unwrap_or(rounds);
-        let seconds = arguments.value("--seconds")?.unwrap_or(seconds);
-        if rounds == 0 || seconds == 0 {
-            return Err("--rounds and --seconds are at least 1".to_owned());
-        }
-        let mut names = arguments.list("--subjects")?;
-        if names.is_empty() {
-            // `bare2` is the same program again: how far its ratio is from 1 is the noise.
-            names = ["bare", "corewise", "hyper", "bare2"].map(str::to_owned).to_vec();
-        }
-        Ok(Self {
-            rounds,
-            seconds,
-            idle: Duration::from_secs(idle),
-            columns: chosen_columns(&arguments.list("--columns")?)?,
-            subjects: names.iter().map(|name| Subject::named(name)).collect::<Result<_, _>>()?,
-            save: arguments.flag("--save"),
-            strict: arguments.flag("--strict"),
-        })
-    }
-}
-
-fn chosen_columns(names: &[String]) -> Result<Vec<Column>, String> {
-    for name in names {
-        if !COLUMNS.iter().any(|column| column.name == name) {
-            let known: Vec<&str> = COLUMNS.iter().map(|column| column.name).collect();
-            return Err(format!("no column {name:?}; there are {}", known.join(", ")));
-        }
-    }
-    let wanted = |column: &&Column| names.is_empty() || names.iter().any(|n| n == column.name);
-    Ok(COLUMNS.iter().filter(wanted).copied().collect())
-}
-
-/// Measures and reports; true unless `--strict` was given and a bar was missed.
-pub(crate) fn run(settings: &Settings) -> Result<bool, Box<dyn Error>> {
-    require_tools()?;
-    raise_descriptors()?;
-    let mut samples = Vec::new();
-    for column in &settings.columns {
-        samples.extend(measure_column(settings, column)?);
-    }
-    let report = Report::new(Machine::look(), settings, samples);
-    print!("{}", report.table());
+/// Measures, writes the report and says how it went. An error is what kept it from beginning.
+pub(crate) fn run(settings: &Settings) -> Result<Exit, String> {
+    // Everything that can be wrong without measuring is said before half an hour has passed.
+    let baseline = read_baseline(settings.gate.as_ref())?;
+    let folder = Folder::new().map_err(|error| format!("a folder for the run: {error}"))?;
+    let mut run = Measuring::prepare(settings, &folder)?;
+    let was_interrupted = run.measure_all().is_err();
+    let run = run.finish();
+    let out = settings.out.clone().unwrap_or_else(|| default_out(&run.machine.date));
+    let exit = show(&run, &out, baseline.as_ref())?;
     if settings.save {
-        println!("\nsaved as {}", report.save()?);
+        save(&run)?;
     }
-    Ok(!settings.strict || report.bars_are_met())
-}
-
-fn measure_column(settings: &Settings, column: &Column) -> Result<Vec<Sample>, Box<dyn Error>> {
-    let mut samples = Vec::new();
-    let count = settings.subjects.len();
-    for round in 0..settings.rounds {
-        for place in 0..count {
-            // Nobody is always first, and nobody always follows the same neighbour's heat.
-            let subject = &settings.subjects[(place + round as usize) % count];
-            progress(&format!(
-                "{}: round {} of {}, {}",
-                column.title,
-                round + 1,
-                settings.rounds,
-                subject.name
-            ))?;
-            samples.push(measure(settings, column, subject, round)?);
-        }
+    if was_interrupted {
+        println!("interrupted: the report holds what was measured until then");
+        return Ok(Exit::Interrupted);
     }
-    progress("")?;
-    Ok(samples)
-}
-
-/// One window. The server is fresh and alone: no other subject runs at the time.
-fn measure(
-    settings: &Settings,
-    column: &Column,
-    subject: &Subject,
-    round: u32,
-) -> Result<Sample, Box<dyn Error>> {
-    let running = subject.start()?;
-    let sample = match column.load {
-        columns::Load::Idle => measure_idle(settings, column, subject, &running),
-        columns::Load::Wrk { connections, route, style } => {
-            let load = Load { connections, route, style, seconds: settings.seconds };
-            measure_load(column, subject, &running, load)
-        }
-    };
-    running.stop()?;
-    Ok(Sample { round, ..sample? })
-}
-
-fn measure_load(
-    column: &Column,
-    subject: &Subject,
-    running: &Running,
-    load: Load,
-) -> Result<Sample, Box<dyn Error>> {
-    let answer = subject.check(running.address, load.route)?;
-    load::run(Load { seconds: 1, ..load }, running.address)?;
-    let watch = Watch::start(running)?;
-    let outcome = load::run(load, running.address)?;
-    let (cpu_ns, disturbances) = watch.stop(running)?;
-    subject.check(running.address, load.route)?;
-    let figures = BTreeMap::from([
-        (Quantity::CpuPerRequestUs, cpu_ns as f64 / 1e3 / outcome.requests as f64),
-        (Quantity::LatencyP50Us, outcome.latency_p50_us),
-    ]);
-    Ok(Sample {
-        column: column.name,
-        subject: subject.name.clone(),
-        round: 0,
-        figures,
-        requests_per_second: outcome.requests_per_second,
-        answer_bytes: answer.bytes,
-        errors: outcome.errors,
-        disturbances,
-    })
-}
-
-fn measure_idle(
-    settings: &Settings,
-    column: &Column,
-    subject: &Subject,
-    running: &Running,
-) -> Result<Sample, Box<dyn Error>> {
-    let idle = idle::measure(running.address, running.process(), settings.idle)?;
-    let figures = BTreeMap::from([
-        (Quantity::IdleBytes, idle.bytes_per_connection),
-        (Quantity::IdleCpuPercent, idle.cpu_percent),
-    ]);
-    Ok(Sample {
-        column: column.name,
-        subject: subject.name.clone(),
-        round: 0,
-        figures,
-        requests_per_second: 0.0,
-        answer_bytes: 0,
-        errors: Vec::new(),
-        disturbances: Vec::new(),
-    })
-}
-
-/// Everything that is read before a window and again after it.
-struct Watch {
-    tree: usage::Tree,
-    cores: [usage::CoreTime; 2],
-    children_ticks: u64,
-    start: Instant,
-}
-
-impl Watch {
-    fn start(running: &Running) -> io::Result<Self> {
-        Ok(Self {
-            cores: [usage::core(SERVER_CPU)?, usage::core(WRK_CPU)?],
-            children_ticks: usage::ended_children_ticks()?,
-            start: Instant::now(),
-            tree: usage::tree(running.process())?,
-        })
+    if settings.strict && !promises_are_kept(&run) {
+        println!("a promise was missed (--strict)");
+        return Ok(Exit::Found);
     }
-
-    /// The CPU time of the tree since the start, and why it may mislead.
-    fn stop(self, running: &Running) -> io::Result<(u64, Vec<String>)> {
-        let tree = usage::tree(running.process())?;
-        let window_ticks = self.start.elapsed().as_secs_f64() * TICKS_PER_SECOND;
-        let cpu_ns = tree.cpu_ns.saturating_sub(self.tree.cpu_ns);
-        let server_ticks = cpu_ns as f64 / 1e9 * TICKS_PER_SECOND;
-        let wrk_ticks = (usage::ended_children_ticks()? - self.children_ticks) as f64;
-        let mut disturbances = Vec::new();
-        if tree.processes != self.tree.processes {
-            disturbances.push("a process came or went".to_owned());
-        }
-        let ours = [(SERVER_CPU, server_ticks), (WRK_CPU, wrk_ticks)];
-        for ((cpu, own_ticks), before) in ours.into_iter().zip(self.cores) {
-            let after = usage::core(cpu)?;
-            let foreign = (after.busy - before.busy) as f64 - own_ticks;
-            let stolen = (after.stolen - before.stolen) as f64;
-            for (what, ticks) in [("others used", foreign), ("the host took", stolen)] {
-                let percent = ticks / window_ticks * 100.0;
-                if percent > DISTURBANCE_PERCENT {
-                    disturbances.push(format!("{what} {percent:.0} % of core {cpu}"));
-                }
-            }
-        }
-        Ok((cpu_ns, disturbances))
-    }
+    Ok(exit)
 }
 
-fn require_tools() -> Result<(), String> {
-    for tool in ["wrk", "taskset"] {
-        if Command::new(tool).arg("--version").output().is_err() {
-            let package = if tool == "wrk" { "wrk" } else { "util-linux" };
-            return Err(format!("{tool} is missing; install it: apt-get install {package}"));
-        }
+/// Writes the pages of an earlier run again.
+pub(crate) fn write_again(file: &Path, out: &Path, gate: Option<&Gate>) -> Result<Exit, String> {
+    let run = baseline::read(file).map_err(|error| error.to_string())?;
+    show(&run, out, read_baseline(gate)?.as_ref())
+}
+
+/// What `--list` shows.
+pub(crate) fn list(matches: &ArgMatches) -> Result<String, String> {
+    let mut text = "servers\n".to_owned();
+    for subject in settings::subjects(matches)? {
+        let state = match subject.find() {
+            Ok(ready) => ready.version().unwrap_or("present").to_owned(),
+            Err(State::Missing { why, fix }) => format!("missing: {why}; {fix}"),
+            Err(_) => "cannot be measured".to_owned(),
+        };
+        text += &format!("  {:<16} {:<28} {state}\n", subject.name, subject.title);
     }
-    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
-        return Err("two cores are needed: one for the server, one for the load".to_owned());
+    text += "\ncolumns, with the group of each; `promises` are those that hold one\n";
+    for column in COLUMNS {
+        text += &format!("  {:<16} {:<12} {}\n", column.name, column.group_name(), column.title);
     }
+    Ok(text)
+}
+
+fn read_baseline(gate: Option<&Gate>) -> Result<Option<(Run, f64)>, String> {
+    let Some(gate) = gate else { return Ok(None) };
+    let run = baseline::read(&gate.baseline).map_err(|error| error.to_string())?;
+    Ok(Some((run, gate.fail_over)))
+}
+
+/// Writes and prints the report; the exit is what the baseline says.
+fn show(run: &Run, out: &Path, baseline: Option<&(Run, f64)>) -> Result<Exit, String> {
+    let written = report::write(run, out)
+        .map_err(|error| format!("the report cannot be written to {}: {error}", out.display()))?;
+    let screen = Screen::of_output();
+    println!("{}", terminal::table(run, screen.width, screen.colours));
+    let verdicts: Option<Verdicts> =
+        baseline.map(|(base, fail_over)| baseline::compare(run, base, *fail_over));
+    if let Some(verdicts) = &verdicts {
+        println!("{verdicts}");
+    }
+    for path in [&written.data, &written.markdown, &written.html] {
+        println!("written: {}", path.display());
+    }
+    let passed = verdicts.is_none_or(|verdicts| verdicts.passed());
+    Ok(if passed { Exit::Clean } else { Exit::Found })
+}
+
+/// Beside the sources, for figures that are to be committed.
+fn save(run: &Run) -> Result<(), String> {
+    let name = format!("{}-{}", run.machine.date.replace(':', ""), run.machine.commit);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("results").join(name);
+    report::write(run, &folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    println!("saved: {}", folder.display());
     Ok(())
 }
 
-/// Lets this process and the servers it starts hold all idle connections.
-fn raise_descriptors() -> Result<(), String> {
-    let limit = getrlimit(Resource::Nofile);
-    let maximum = limit.maximum.unwrap_or(u64::MAX);
-    if maximum < idle::DESCRIPTORS {
-        return Err(format!("{} descriptors are needed, {maximum} allowed", idle::DESCRIPTORS));
+fn default_out(date: &str) -> PathBuf {
+    PathBuf::from(format!("bench-report-{}", date.replace([':', '-'], "")))
+}
+
+/// A run in the making.
+struct Measuring<'a> {
+    settings: &'a Settings,
+    bench: Bench,
+    place: Place,
+    contestants: Vec<Contestant>,
+    repeats: Repeats,
+    progress: Progress,
+    begin: Instant,
+    run: Run,
+}
+
+/// A subject of this run.
+struct Contestant {
+    description: Description,
+    /// None when it is not here.
+    ready: Option<Ready>,
+}
+
+/// A subject that was started for a column.
+struct Started {
+    /// Its place among the contestants.
+    index: usize,
+    running: Running,
+}
+
+/// Ctrl-C: nothing more is measured.
+struct Interrupted;
+
+impl<'a> Measuring<'a> {
+    fn prepare(settings: &'a Settings, folder: &Folder) -> Result<Self, String> {
+        let needs_wrk =
+            settings.columns.iter().any(|column| matches!(column.load, Load::Closed { .. }));
+        let version = if needs_wrk { wrk::version()? } else { "not used".to_owned() };
+        let broken = |error: io::Error| format!("preparing the run: {error}");
+        let wrk = needs_wrk.then(|| Wrk::new(settings.cores.client, &folder.0)).transpose();
+        let root = crate::files::make(&folder.0).map_err(broken)?;
+        let mut machine = machine::look(version, settings.cores);
+        machine.notes.extend(measure::calls_note());
+        machine.notes.extend(raise_descriptors());
+        interrupt::watch().map_err(broken)?;
+        // Whoever is started pins itself; this process waits on the core of the load.
+        crate::server::pin(settings.cores.client).map_err(broken)?;
+        let describe =
+            |column: &&Column| column.described(settings.cores, settings.seconds, settings.rate);
+        let columns: Vec<_> = settings.columns.iter().map(describe).collect();
+        let mut contestants = Vec::new();
+        let mut subjects = Vec::new();
+        for description in &settings.subjects {
+            let (ready, version, state) = match description.find() {
+                Ok(ready) => {
+                    let version = ready.version().map(str::to_owned);
+                    (Some(ready), version, State::Measured)
+                }
+                Err(state) => (None, None, state),
+            };
+            let mut entry = description.entry(version, state, &columns);
+            for column in &settings.columns {
+                if column.who == Who::LimitAndOurs && !holds_promises(description.role) {
+                    let why = "only a promise of corewise needs this column".to_owned();
+                    entry.declined.insert(column.name.to_owned(), why);
+                } else if let Load::Event(event) = column.load
+                    && let Err(why) = description.supports(event)
+                {
+                    entry.declined.entry(column.name.to_owned()).or_insert(why);
+                }
+            }
+            subjects.push(entry);
+            contestants.push(Contestant { description: description.clone(), ready });
+        }
+        let plan = Plan {
+            command: settings.command.clone(),
+            rounds: settings.rounds,
+            seconds: settings.seconds,
+            server_cpu: settings.cores.server,
+            client_cpu: settings.cores.client,
+            took_seconds: 0,
+        };
+        let run = Run { format: FORMAT, machine, plan, subjects, columns, windows: Vec::new() };
+        let mut measuring = Self {
+            settings,
+            bench: Bench {
+                cores: settings.cores,
+                quick: settings.quick,
+                wrk: wrk.map_err(broken)?,
+            },
+            place: Place::new(settings.cores.server, &root, &folder.0),
+            contestants,
+            repeats: Repeats::for_windows(0),
+            progress: Progress::new(Box::new(io::stderr()), Screen::of_errors(), 0),
+            begin: Instant::now(),
+            run,
+        };
+        measuring.announce();
+        Ok(measuring)
     }
-    let raised = Rlimit { current: Some(maximum.min(1 << 20)), maximum: limit.maximum };
-    setrlimit(Resource::Nofile, raised).map_err(|error| format!("descriptor limit: {error}"))
+
+    /// Says what is to come, and how long it takes.
+    fn announce(&mut self) {
+        let windows: u32 = self.settings.columns.iter().map(|column| self.windows(column)).sum();
+        self.repeats = Repeats::for_windows(windows);
+        let screen = Screen::of_errors();
+        self.progress = Progress::new(Box::new(io::stderr()), screen, windows as usize);
+        let expected: Duration =
+            self.settings.columns.iter().map(|column| self.expected(column)).sum();
+        let present = self.contestants.iter().filter(|one| one.ready.is_some()).count();
+        self.progress.note(&format!(
+            "{present} servers, {} columns, {} rounds of {} s: about {} min if nothing disturbs",
+            self.settings.columns.len(),
+            self.settings.rounds,
+            self.settings.seconds,
+            expected.as_secs().div_ceil(60)
+        ));
+        for subject in &self.run.subjects {
+            if let State::Missing { why, fix } = &subject.state {
+                self.progress.note(&format!("{}: missing: {why}; {fix}", subject.name));
+            }
+        }
+    }
+
+    fn measure_all(&mut self) -> Result<(), Interrupted> {
+        for (index, column) in self.settings.columns.iter().enumerate() {
+            self.progress.column(&self.run.columns[index], &self.run.subjects);
+            if column.is_shared() {
+                self.measure_together(column)?;
+            } else {
+                self.measure_apart(column)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All subjects are there from the beginning, and everybody but one is stopped.
+    fn measure_together(&mut self, column: &Column) -> Result<(), Interrupted> {
+        let mut started = Vec::new();
+        for index in self.takers(column) {
+            self.progress.doing(&format!("starting {}", self.name(index)));
+            let ready = self.contestants[index].ready.as_ref().expect("takers are here");
+            let running = ready.start(&self.place).map_err(|error| error.to_string());
+            let running = running.and_then(|running| match running.pause() {
+                Ok(()) => Ok(running),
+                Err(error) => Err(error.to_string()),
+            });
+            match running {
+                Ok(running) => started.push(Some(Started { index, running })),
+                Err(why) => self.fail(column, index, 0, why)?,
+            }
+        }
+        for round in 0..column.rounds(self.settings.rounds) {
+            for place in rounds::order(started.len(), round) {
+                let Some(mut one) = started[place].take() else { continue };
+                match self.measure_resumed(column, &mut one, round)? {
+                    Ok(()) => started[place] = Some(one),
+                    Err(why) => self.fail(column, one.index, round, why)?,
+                }
+            }
+        }
+        self.progress.doing("stopping the servers");
+        for one in started.into_iter().flatten() {
+            // How it ends is no figure, but worth a line.
+            if one.running.stop().is_ok_and(|ended| ended.status.is_none()) {
+                let name = self.name(one.index).to_owned();
+                self.progress.note(&format!("{name} did not leave when told to, and was killed"));
+            }
+        }
+        Ok(())
+    }
+
+    /// One subject's window of a round, between its resuming and its pausing.
+    fn measure_resumed(
+        &mut self,
+        column: &Column,
+        one: &mut Started,
+        round: u32,
+    ) -> Result<Result<(), String>, Interrupted> {
+        if let Err(error) = one.running.resume() {
+            return Ok(Err(error.to_string()));
+        }
+        let mut attempt = 0;
+        loop {
+            let turn = match (round, attempt) {
+                (0, 0) => Turn::First,
+                (0, _) => Turn::FirstAgain,
+                _ => Turn::Later,
+            };
+            self.doing(column, one.index, round, attempt);
+            let outcome = self.load(column, &mut one.running, turn);
+            match self.keep(column, one.index, round, attempt, outcome)? {
+                Ok(Fate::Repeat) => attempt += 1,
+                Ok(Fate::Counts) => break,
+                Err(why) => return Ok(Err(why)),
+            }
+        }
+        Ok(one.running.pause().map_err(|error| error.to_string()))
+    }
+
+    /// Each subject is started for its window and alone: the load changes it, or needs the memory.
+    fn measure_apart(&mut self, column: &Column) -> Result<(), Interrupted> {
+        let takers = self.takers(column);
+        let mut failed = vec![false; takers.len()];
+        for round in 0..column.rounds(self.settings.rounds) {
+            for place in rounds::order(takers.len(), round) {
+                if failed[place] {
+                    continue;
+                }
+                let index = takers[place];
+                let mut attempt = 0;
+                loop {
+                    self.doing(column, index, round, attempt);
+                    let outcome = self.load_fresh(column, index);
+                    match self.keep(column, index, round, attempt, outcome)? {
+                        Ok(Fate::Repeat) => attempt += 1,
+                        Ok(Fate::Counts) => break,
+                        Err(why) => {
+                            self.fail(column, index, round, why)?;
+                            failed[place] = true;
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn load_fresh(&self, column: &Column, index: usize) -> Outcome {
+        let ready = self.contestants[index].ready.as_ref().expect("takers are here");
+        if column.load == Load::Start {
+            return crate::start::measure(ready, &self.place);
+        }
+        let mut running = ready.start(&self.place)?;
+        let reading = self.load(column, &mut running, Turn::First);
+        let _ended = running.stop();
+        reading
+    }
+
+    fn load(&self, column: &Column, running: &mut Running, turn: Turn) -> Outcome {
+        let (cpu, seconds) = (self.settings.cores.client, self.settings.seconds);
+        match column.load {
+            Load::Closed { connections, route, style } => {
+                let load = wrk::Load { connections, style, seconds };
+                self.bench.closed(running, route, load, turn)
+            }
+            Load::Event(event) => crate::events::measure(running, event, cpu),
+            Load::Idle => crate::idle::measure(running, IDLE),
+            Load::Light => self.bench.watched(running, |one| mixed::alone(one, cpu, MIXED_S)),
+            Load::Mixed => self.bench.watched(running, |one| mixed::measure(one, cpu, MIXED_S)),
+            Load::Open { connections } => {
+                let rate = f64::from(self.settings.rate);
+                let settings = open::Settings {
+                    connections: connections as usize,
+                    seconds: f64::from(seconds * OPEN_FACTOR),
+                    ..open::Settings::new(
+                        running.address(),
+                        &running.path(crate::subject::Route::Plaintext),
+                        rate,
+                    )
+                };
+                self.bench.open(running, &settings, turn)
+            }
+            Load::Start => unreachable!("it is measured before anything runs"),
+        }
+    }
+
+    /// Makes a window of what was read, and judges it; the inner error is why there is nothing.
+    fn keep(
+        &mut self,
+        column: &Column,
+        index: usize,
+        round: u32,
+        attempt: u32,
+        outcome: Outcome,
+    ) -> Result<Result<Fate, String>, Interrupted> {
+        if interrupt::requested() {
+            return Err(Interrupted);
+        }
+        let reading = match outcome {
+            Ok(reading) => reading,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let fate = self.repeats.judge(attempt, !reading.disturbances.is_empty());
+        let window = Window {
+            column: column.name.to_owned(),
+            subject: self.name(index).to_owned(),
+            round,
+            attempt,
+            counts: fate == Fate::Counts,
+            figures: reading.figures,
+            requests: reading.requests,
+            answer_bytes: reading.answer_bytes,
+            errors: reading.errors,
+            disturbances: reading.disturbances,
+            percentiles: reading.percentiles,
+        };
+        self.progress.window(&window);
+        self.run.windows.push(window);
+        Ok(Ok(fate))
+    }
+
+    /// Keeps that a subject failed, as a window without figures, and goes on without it.
+    fn fail(
+        &mut self,
+        column: &Column,
+        index: usize,
+        round: u32,
+        why: String,
+    ) -> Result<(), Interrupted> {
+        if interrupt::requested() {
+            return Err(Interrupted);
+        }
+        let first = why.lines().next().unwrap_or_default();
+        self.progress.note(&format!("{}, {}: failed: {first}", column.name, self.name(index)));
+        let window = Window {
+            column: column.name.to_owned(),
+            subject: self.name(index).to_owned(),
+            round,
+            disturbances: vec![format!("failed: {why}")],
+            ..failed_window()
+        };
+        self.progress.window(&window);
+        self.run.windows.push(window);
+        Ok(())
+    }
+
+    fn finish(mut self) -> Run {
+        self.run.plan.took_seconds = self.begin.elapsed().as_secs();
+        if self.repeats.refused() > 0 {
+            self.run.machine.notes.push(format!(
+                "never at rest: {} disturbed windows count, because a quarter of all was repeated \
+                 already; measure again with nothing else running",
+                self.repeats.refused()
+            ));
+        }
+        for subject in &mut self.run.subjects {
+            let mut own = self.run.windows.iter().filter(|window| window.subject == subject.name);
+            let first = own.clone().next();
+            // Who never had a window that counts failed as a whole, of the first reason.
+            if let Some(first) = first
+                && subject.state == State::Measured
+                && !own.any(|window| window.counts)
+            {
+                let why = first.disturbances.join(", ");
+                let why = why.strip_prefix("failed: ").unwrap_or(&why).to_owned();
+                subject.state = State::Failed { why };
+            }
+        }
+        self.progress.finish();
+        self.run
+    }
+
+    fn doing(&mut self, column: &Column, index: usize, round: u32, attempt: u32) {
+        let rounds = column.rounds(self.settings.rounds);
+        let again = if attempt > 0 { ", again because it was disturbed" } else { "" };
+        let what = format!("round {} of {rounds}, {}{again}", round + 1, self.name(index));
+        self.progress.doing(&what);
+    }
+
+    fn name(&self, index: usize) -> &str {
+        &self.contestants[index].description.name
+    }
+
+    /// Who is here and does the column.
+    fn takers(&self, column: &Column) -> Vec<usize> {
+        let takes = |index: &usize| {
+            self.contestants[*index].ready.is_some()
+                && !self.run.subjects[*index].declined.contains_key(column.name)
+        };
+        (0..self.contestants.len()).filter(takes).collect()
+    }
+
+    fn windows(&self, column: &Column) -> u32 {
+        let takers = u32::try_from(self.takers(column).len()).expect("subjects are few");
+        takers * column.rounds(self.settings.rounds)
+    }
+
+    /// How long a column takes on a machine at rest.
+    fn expected(&self, column: &Column) -> Duration {
+        let takers = u32::try_from(self.takers(column).len()).expect("subjects are few");
+        let window = Duration::from_secs(u64::from(self.settings.seconds));
+        let (each, once) = match column.load {
+            Load::Closed { .. } if self.settings.quick => (window + WARMED, Duration::ZERO),
+            Load::Closed { .. } => (window + WARMED, CALLS_COUNTED),
+            Load::Event(_) => (Duration::from_secs(6), Duration::ZERO),
+            Load::Idle => (IDLE + Duration::from_secs(3), Duration::ZERO),
+            Load::Light | Load::Mixed => {
+                (Duration::from_secs(MIXED_S.into()) + WARMED, Duration::from_millis(500))
+            }
+            Load::Open { .. } => (window * OPEN_FACTOR + WARMED, Duration::from_secs(1)),
+            Load::Start => (Duration::from_millis(300), Duration::ZERO),
+        };
+        takers * (each * column.rounds(self.settings.rounds) + once)
+    }
 }
 
-/// One line that replaces the one before it.
-fn progress(text: &str) -> io::Result<()> {
-    let mut out = io::stderr().lock();
-    write!(out, "\r\x1b[K{text}")?;
-    out.flush()
+/// False when one was missed; one that was not measured is not missed.
+fn promises_are_kept(run: &Run) -> bool {
+    let statistics = Statistics::of(run);
+    let mut promises = run
+        .columns
+        .iter()
+        .flat_map(|column| column.promises.iter().map(move |promise| (column, *promise)));
+    !promises.any(|(column, promise)| {
+        matches!(statistics.outcome(column, promise), statistics::Outcome::Missed { .. })
+    })
 }
 
-/// Where `--save` writes to.
-fn results_folder() -> io::Result<std::path::PathBuf> {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
-    fs::create_dir_all(&folder)?;
-    Ok(folder)
+fn holds_promises(role: Role) -> bool {
+    matches!(role, Role::Limit | Role::LimitAgain | Role::Ours)
 }
 
-/// The unit of /proc/stat; the same on every Linux of our targets.
-const TICKS_PER_SECOND: f64 = 100.0;
-/// Less than this of a core is a machine at rest.
-const DISTURBANCE_PERCENT: f64 = 3.0;
+fn failed_window() -> Window {
+    Window {
+        column: String::new(),
+        subject: String::new(),
+        round: 0,
+        attempt: 0,
+        counts: false,
+        figures: Default::default(),
+        requests: 0,
+        answer_bytes: 0,
+        errors: Default::default(),
+        disturbances: Vec::new(),
+        percentiles: Vec::new(),
+    }
+}
+
+/// The run's own folder, removed with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("corewise-bench-{}", std::process::id()));
+        fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Left behind it is only litter, in a folder that the system clears.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Lets this process and the servers it starts hold all idle connections; a note where it cannot.
+fn raise_descriptors() -> Option<String> {
+    let limit = getrlimit(Resource::Nofile);
+    let maximum = limit.maximum.unwrap_or(u64::MAX).min(DESCRIPTORS_MAX);
+    let raised = Rlimit { current: Some(maximum), maximum: limit.maximum };
+    let refused = setrlimit(Resource::Nofile, raised).is_err();
+    (refused || maximum < DESCRIPTORS_NEEDED).then(|| {
+        format!(
+            "only {maximum} descriptors are allowed, {DESCRIPTORS_NEEDED} are needed for idle \
+             connections; ulimit -Hn as root raises it"
+        )
+    })
+}
+
+const DESCRIPTORS_NEEDED: u64 = 10_200;
+const DESCRIPTORS_MAX: u64 = 1 << 20;
+/// How long idle connections are watched.
+const IDLE: Duration = Duration::from_secs(4);
+/// A heavy request takes 10 ms, so that a shorter window would hold few of them.
+const MIXED_S: u32 = 3;
+/// Short warm-up, checks, readings.
+const WARMED: Duration = Duration::from_millis(450);
+/// The longer warm-up of the first window, and the window that counts system calls.
+const CALLS_COUNTED: Duration = Duration::from_millis(2_000);
