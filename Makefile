@@ -4,7 +4,7 @@ BIND ?= 127.0.0.1
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-quick ci soak fuzz docs fmt clean
+.PHONY: help run test check bench bench-quick ci model soak fuzz docs fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -13,7 +13,7 @@ run: ## build and serve the demo on BIND:PORT (127.0.0.1:8000)
 	@tools/setup cargo cc
 	cargo run --release --locked -- demo --bind $(BIND):$(PORT)
 
-test: ## everything that proves it: units, simulation, fuzz replay, integration, docs
+test: ## everything that proves it: units, simulation, model, fuzz replay, integration, docs
 	@tools/setup cargo cc python3 valgrind
 	cargo test --workspace --locked
 
@@ -36,6 +36,10 @@ ci: ## exactly what CI runs
 	@$(MAKE) --no-print-directory test
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
 	cargo run -q --release --locked -p corewise-bench -- instructions
+
+model: ## the slot protocol in every order, and how each defect fails (CASE=name for one)
+	@tools/setup cargo cc
+	cargo run -q --release --locked -p corewise-model -- $(CASE)
 
 soak: ## the tests that need minutes each
 	cargo test --release --locked --test it -- --ignored --test-threads 1
