@@ -61,6 +61,9 @@ cases! {
     Holds two_workers_crash: Settings { workers: 2, jobs: 1, crashes: 1, ..BASE };
     Holds two_workers_two_jobs_crash:
         Settings { workers: 2, jobs: 2, crashes: 1, spin: false, ..BASE };
+    Holds two_workers_two_crashes:
+        Settings { workers: 2, jobs: 1, crashes: 2, spin: false, ..BASE };
+    Holds two_workers_three_jobs: Settings { workers: 2, jobs: 3, spin: false, ..BASE };
     Holds two_workers_tick_only: Settings { workers: 2, jobs: 1, crashes: 1, ..TICK };
     Holds two_workers_cancel: Settings { workers: 2, jobs: 1, leavers: 1, ..BASE };
     Holds two_workers_stop: Settings { workers: 2, jobs: 2, stops: 1, spin: false, ..TICK };
@@ -114,7 +117,8 @@ const BASE: Settings = Settings {
 /// The shard's own tick has to do without the supervisor's ring.
 const TICK: Settings = Settings { kicks: false, tick: true, ..BASE };
 
-/// A defect must be found though both nets are there.
+/// A defect must be found although both nets are there; a case takes one away only where that net
+/// is what mends it, late.
 const fn flawed(flaw: Flaw) -> Settings {
     Settings { tick: true, flaw: Some(flaw), ..BASE }
 }

@@ -8,6 +8,8 @@
 //! there. It uses nothing of the library: what the code does is one thing, what it ought to do
 //! another. `cargo test` runs every case; this binary shows them, and how the defects fail.
 
+#![forbid(unsafe_code)]
+
 mod catalogue;
 mod packing;
 mod protocol;

@@ -40,7 +40,7 @@ pub(crate) struct Owner {
     pub(crate) incarnation: u8,
 }
 
-/// A cell of the hint ring. Zeroed memory must not look published, so that positions start at lap 1.
+/// A cell of the hint ring. Zeroed memory must not look published: positions start at lap 1.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Cell {
     pub(crate) lap: u8,

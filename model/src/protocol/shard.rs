@@ -29,8 +29,8 @@ choices! {
         // Sleep.
         Arm, LookAtAttention, LookAtDeaths, Block,
         // A new incarnation.
-        AdoptEpoch, AdoptEven, AdoptDeaths, AdoptMirror, AdoptHead, AdoptCell, AdoptStore, AdoptSlot,
-        AdoptCancel, AdoptLife, AdoptFree, AdoptCancelStore, AdoptWake, AdoptPass,
+        AdoptEpoch, AdoptEven, AdoptDeaths, AdoptMirror, AdoptHead, AdoptCell, AdoptStore,
+        AdoptSlot, AdoptCancel, AdoptLife, AdoptFree, AdoptCancelStore, AdoptWake, AdoptPass,
         Dead,
     }
 
