@@ -4,7 +4,7 @@ BIND ?= 127.0.0.1
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-quick peers ci soak fuzz docs fmt clean
+.PHONY: help run test check bench bench-quick peers ci model soak fuzz docs fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -13,13 +13,14 @@ run: ## build and serve the demo on BIND:PORT (127.0.0.1:8000)
 	@tools/setup cargo cc
 	cargo run --release --locked -- demo --bind $(BIND):$(PORT)
 
-test: ## everything that proves it: units, simulation, fuzz replay, integration, docs
+test: ## everything that proves it: units, simulation, model, fuzz replay, integration, docs
 	@tools/setup cargo cc python3 valgrind
 	cargo test --workspace --locked
 
-check: ## before each commit: format, lints, rules, units (3 minutes)
+check: ## before each commit: format, lints, rules, units without the model (3 minutes)
 	cargo fmt --all --check && cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo run -q --locked -p corewise-tools -- tidy && cargo test -q --workspace --lib --bins --locked
+	cargo run -q --locked -p corewise-tools -- tidy
+	cargo test -q --workspace --exclude corewise-model --lib --bins --locked
 
 bench: ## this server beside others, all columns (half an hour; ARGS="--columns close")
 	@tools/setup cargo cc wrk
@@ -41,6 +42,10 @@ ci: ## exactly what CI runs
 	@$(MAKE) --no-print-directory test
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
 	cargo run -q --release --locked -p corewise-bench -- instructions
+
+model: ## the slot protocol in every order, and how each defect fails (CASE=name for one)
+	@tools/setup cargo cc
+	cargo run -q --release --locked -p corewise-model -- $(CASE)
 
 soak: ## the tests that need minutes each
 	cargo test --release --locked --test it -- --ignored --test-threads 1
