@@ -50,10 +50,15 @@ pub mod supervisor;
 pub mod sys;
 #[forbid(unsafe_code)]
 pub mod telemetry;
+#[forbid(unsafe_code)]
+pub mod worker;
 
 pub use ::bytes::Bytes;
 pub use ::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 pub use app::App;
 pub use exit::Exit;
-pub use handler::{Body, Event, Html, IntoResponse, Json, Request, Response, Sender, task};
+pub use handler::{
+    Body, Event, Html, IntoResponse, Json, Request, Response, Sender, offload, task,
+};
 pub use http::Error;
+pub use worker::Pool;

@@ -731,7 +731,7 @@ pub(super) fn shown(name: &str) -> String {
 }
 
 /// Names that make distinct variables, flags and process titles.
-fn is_pool_name(name: &str) -> bool {
+pub(super) fn is_pool_name(name: &str) -> bool {
     name.len() <= POOL_NAME_BYTES_MAX
         && name.starts_with(|first: char| first.is_ascii_lowercase())
         && name
