@@ -8,8 +8,8 @@ use std::time::Duration;
 use ::http::Method;
 
 use crate::cli;
-use crate::config::route::{self, Target};
 use crate::config::placement::WorkerPlace;
+use crate::config::route::{self, Target};
 use crate::config::{Config, Preload, Sources, is_pool_name};
 use crate::exit::Exit;
 use crate::handler::{Handler, IntoHandler, IntoResponse, Response};
@@ -126,7 +126,7 @@ impl App {
     #[must_use]
     pub fn pool<S: 'static>(mut self, name: &str, pool: Pool<S>) -> Self {
         let wrong = if !is_pool_name(name) {
-            let rule = "small letters, digits and `-`, beginning with a letter";
+            let rule = "small letters, digits and `-`, beginning with a letter, but not `shard`";
             Some(format!("`{name}` is not the name of a pool: use {rule}"))
         } else if self.pools.iter().any(|(known, _)| known == name) {
             Some(format!("the pool `{name}` is added twice"))
@@ -362,11 +362,61 @@ fn probe() -> Result<Engine, ProbeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Machine, Sources};
+    use crate::config::{Machine, Purpose};
+    use crate::handler::{Request, offload};
 
     #[test]
     fn without_any_route_nothing_is_started() {
         let config = Sources::default().resolve(&Machine::uniform(&[0], &[0])).unwrap();
         assert_eq!(App::new().run_with(config), Exit::Config);
+    }
+
+    struct Tables;
+
+    fn app() -> App {
+        App::new().pool("cpu", Pool::new().on_load(|| Ok::<_, String>(Tables)))
+    }
+
+    fn config(purpose: Purpose, native_pools: &[&str]) -> Config {
+        let native_pools = native_pools.iter().map(|&name| name.to_owned()).collect();
+        let sources = Sources { native_pools, ..Sources::default() };
+        let resolved = sources.resolve_for(purpose, &Machine::uniform(&[0], &[0]));
+        resolved.unwrap_or_else(|faults| panic!("{faults}")).1
+    }
+
+    /// What is wrong with an application whose pool has its settings.
+    #[track_caller]
+    fn check(mut app: App, expected: &[&str]) {
+        app.check_pools(&config(Purpose::Trial, &["cpu"]));
+        let errors: Vec<String> = app.errors.iter().map(ToString::to_string).collect();
+        assert_eq!(errors.len(), expected.len(), "{errors:?}");
+        for (error, part) in errors.iter().zip(expected) {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn routes_of_pools_are_checked_against_them() {
+        let plain = |_: &Request| "plain";
+        let tables = |_: &Request, _: &Tables| "with tables";
+        let text = |_: &Request, _: &String| "with something else";
+        check(app().get("/", offload("cpu", plain)), &[]);
+        check(app().get("/", offload("cpu", tables)), &[]);
+        check(app().any("/", offload("cpu", text)), &["the route / takes a `alloc::string::Str"]);
+        check(app().put("/a", offload("gpu", plain)), &["the route PUT /a is for the pool `gpu`"]);
+        check(app().pool("cpu", Pool::new()), &["`cpu` is added twice"]);
+        check(App::new().pool("C P U", Pool::new()), &["not the name of a pool", "no settings"]);
+        check(App::new().pool("shard", Pool::new()), &["not the name of a pool", "no settings"]);
+        check(App::new().pool("gpu", Pool::new()), &["the pool `gpu` has no settings"]);
+    }
+
+    #[test]
+    fn pools_do_not_start_yet() {
+        let fault = config(Purpose::Answer, &["cpu"]).pools_cannot_start().unwrap();
+        assert_eq!((fault.code, fault.key.as_str()), ("E0106", "pool.cpu"));
+        assert_eq!(config(Purpose::Trial, &["cpu"]).pools_cannot_start(), None);
+        assert_eq!(config(Purpose::Start, &[]).pools_cannot_start(), None);
+        let app = app().get("/", |_: &Request| "");
+        assert_eq!(app.run_with(config(Purpose::Answer, &["cpu"])), Exit::Config);
     }
 }

@@ -280,7 +280,9 @@ pub static CODES: &[Code] = &[
         meaning: "A pool with kind = \"native\" runs handlers that the program itself has, and \
                   this program has none of that name; or it has, and the file gives the pool \
                   another kind.",
-        example: Example::Situation("[pool.app] with kind = \"native\", and no App::pool(\"app\", ..)"),
+        example: Example::Situation(
+            "[pool.app] with kind = \"native\", and no App::pool(\"app\", ..)",
+        ),
         remedy: "Correct the name, add the pool to the program, or remove the table.",
     },
     Code {

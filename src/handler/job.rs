@@ -130,9 +130,8 @@ where
     R: IntoResponse,
 {
     fn into_job(self) -> (Option<StateType>, JobFn) {
-        let run = move |request: &Request, state: &dyn Any| {
-            self(request, loaded(state)).into_response()
-        };
+        let run =
+            move |request: &Request, state: &dyn Any| self(request, loaded(state)).into_response();
         (Some(StateType::of::<S>()), JobFn::Plain(Box::new(run)))
     }
 }

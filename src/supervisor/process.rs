@@ -12,9 +12,7 @@ use crate::sys::channel::{self, Channel, FromChild, ToChild, WorkerNumber};
 use crate::sys::newborn::{Newborn, Trouble};
 use crate::sys::page::SharedPage;
 use crate::sys::poll::wait_readable;
-use crate::sys::process::{
-    Ended, Fork, Forked, Pid, PidFd, end_child, fork, own_pid, reap,
-};
+use crate::sys::process::{Ended, Fork, Forked, Pid, PidFd, end_child, fork, own_pid, reap};
 use crate::sys::signal::SignalFd;
 use crate::sys::title::Title;
 use crate::telemetry::log::{Identity, Logger};
@@ -270,12 +268,7 @@ impl Newcomer<'_> {
 }
 
 /// Takes what is needed to watch a process that was just forked.
-fn adopt(
-    id: ChildId,
-    pid: Pid,
-    channel: Channel,
-    page: Option<SharedPage>,
-) -> io::Result<Child> {
+fn adopt(id: ChildId, pid: Pid, channel: Channel, page: Option<SharedPage>) -> io::Result<Child> {
     page.as_ref().map_or(Ok(()), SharedPage::keep_from_children)?;
     let process = Process { pid, pidfd: PidFd::open(pid)? };
     Ok(Child { id, process: Some(process), channel, is_heard: true, page })

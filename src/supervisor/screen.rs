@@ -50,7 +50,8 @@ impl PoolRow<'_> {
         };
         let background = at_start.filter(|worker| worker.background).count();
         if background > 0 {
-            let how_many = if background == count { String::new() } else { format!("{background} ") };
+            let how_many =
+                if background == count { String::new() } else { format!("{background} ") };
             text += &format!(", {how_many}in the background");
         }
         text
@@ -207,9 +208,8 @@ corewise 0.1.0   pid 4711   io_uring (kernel 6.18)   corewise.toml
 
     #[test]
     fn pools_say_where_their_workers_are() {
-        let places = |workers: &[WorkerPlace]| {
-            PoolRow { name: "cpu", runs: "native", workers }.places()
-        };
+        let places =
+            |workers: &[WorkerPlace]| PoolRow { name: "cpu", runs: "native", workers }.places();
         assert_eq!(places(&[worker(None, false, false)]), "1 worker, not pinned");
         let one_later = [worker(Some(3), false, false), worker(Some(4), false, true)];
         assert_eq!(places(&one_later), "1 worker on CPU 3");

@@ -238,7 +238,9 @@ impl Message for FromChild {
             }
             (&READY, []) => Some(Self::Ready),
             (&RETIRING, []) => Some(Self::Retiring),
-            (&STARTED, pid) => Some(Self::Started { pid: u32::from_le_bytes(pid.try_into().ok()?) }),
+            (&STARTED, pid) => {
+                Some(Self::Started { pid: u32::from_le_bytes(pid.try_into().ok()?) })
+            }
             _ => None,
         }
     }

@@ -37,11 +37,7 @@ impl Newborn<'_> {
     /// Goes to a process group of its own and to its CPUs, takes its name, reads nothing from a
     /// terminal, ignores what is meant for a supervisor, and closes what is not its own. TERM and
     /// INT are blocked from then on and come from the descriptor.
-    pub fn settle(
-        &self,
-        forked: &Forked,
-        title: &mut Option<Title>,
-    ) -> Result<SignalFd, Trouble> {
+    pub fn settle(&self, forked: &Forked, title: &mut Option<Title>) -> Result<SignalFd, Trouble> {
         forked.leave_process_group().map_err(Trouble::of("setpgid"))?;
         // First of all: memory comes from the node of the CPU that first touches it, and every
         // thread inherits the mask.

@@ -12,8 +12,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-pub use self::pool::{Pool, PoolCode};
 use self::pool::Hook;
+pub use self::pool::{Pool, PoolCode};
 use crate::executor;
 use crate::exit::Exit;
 use crate::sys::channel::{Channel, FromChild, Received, ToChild};
@@ -98,7 +98,8 @@ impl Worker {
             exit: Exit::System,
             text: format!("waiting for orders failed: {error}"),
         };
-        let fds = [self.owned.channel.as_fd(), self.owned.signals.as_fd(), self.owned.terminate.as_fd()];
+        let fds =
+            [self.owned.channel.as_fd(), self.owned.signals.as_fd(), self.owned.terminate.as_fd()];
         let orders = Bundle::of(&fds).map_err(of_system)?;
         tell(&self.owned.channel, &FromChild::Ready);
         while !self.is_told_to_leave() {

@@ -90,9 +90,9 @@ impl Pool {
         Pool {
             on_load: Box::new(move || load().map_err(|error| error.to_string())),
             before_fork: of_nothing(self.before_fork),
-            after_fork: self.after_fork.map(|hook| -> Box<AfterForkFn<S>> {
-                Box::new(move |_| hook(&mut ()))
-            }),
+            after_fork: self
+                .after_fork
+                .map(|hook| -> Box<AfterForkFn<S>> { Box::new(move |_| hook(&mut ())) }),
             warm: of_nothing(self.warm),
             on_ready: of_nothing(self.on_ready),
             on_exit: of_nothing(self.on_exit),

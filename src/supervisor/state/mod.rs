@@ -382,8 +382,8 @@ impl State {
 /// Every place of a plan, in the order of their starts.
 fn places(plan: &Plan, now: Instant) -> Vec<Place> {
     let limits = RestartLimits::OF_SHARDS;
-    let shards =
-        (0..plan.shards).map(|shard| Place::new(Role::Shard(shard), plan.timings.boot, limits, now));
+    let shards = (0..plan.shards)
+        .map(|shard| Place::new(Role::Shard(shard), plan.timings.boot, limits, now));
     let of_pools = (0..).zip(&plan.pools).flat_map(|(pool, plan)| {
         let workers = (0..plan.workers).map(move |index| Role::Worker { pool, index });
         let roles = [Role::Template { pool }].into_iter().chain(workers);

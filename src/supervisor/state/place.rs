@@ -60,12 +60,7 @@ pub(super) enum ChildState {
 }
 
 impl Place {
-    pub(super) fn new(
-        role: Role,
-        boot: Duration,
-        restarts: RestartLimits,
-        now: Instant,
-    ) -> Self {
+    pub(super) fn new(role: Role, boot: Duration, restarts: RestartLimits, now: Instant) -> Self {
         Self {
             role,
             current: None,

@@ -200,12 +200,7 @@ fn is_at_work(id: ChildId, state: ChildState) -> bool {
     }
 }
 
-fn ask_to_drain(
-    place: &mut Place,
-    grace_at: Instant,
-    now: Instant,
-    mut act: impl FnMut(Action),
-) {
+fn ask_to_drain(place: &mut Place, grace_at: Instant, now: Instant, mut act: impl FnMut(Action)) {
     for child in place.children_mut().filter(|child| child.can_be_asked()) {
         child.state = ChildState::Draining;
         act(drain(child.id, grace_at, now));

@@ -108,8 +108,7 @@ fn a_pool_whose_worker_died_again_is_not_announced() {
     world.show_up(worker(0, 1));
     world.say(worker(0, 1), FromChild::Ready);
     world.die(worker(0, 1), KILLED);
-    let (other, its_worker) =
-        (Role::Template { pool: 1 }, Role::Worker { pool: 1, index: 0 });
+    let (other, its_worker) = (Role::Template { pool: 1 }, Role::Worker { pool: 1, index: 0 });
     world.say(ChildId { role: other, incarnation: 1 }, FromChild::Ready);
     let its_worker = ChildId { role: its_worker, incarnation: 1 };
     world.show_up(its_worker);
@@ -213,9 +212,9 @@ fn workers_that_hang_are_3_however_long_a_boot_may_take() {
         if let Some(id) = booting {
             world.show_up(id);
         }
-        world.pass(BOOT / 4);
+        world.pass(SECOND);
+        assert!(world.now - world.start < 6 * BOOT, "it goes on for ever");
         if let Some((id, _)) = world.signalled.pop() {
-            world.signalled.clear();
             world.die(id, KILLED);
             hung += 1;
         }
@@ -419,7 +418,9 @@ fn a_worker_that_does_not_leave_is_ended() {
     assert_eq!(world.signalled, [(worker(0, 1), Signal::Abort)]);
     assert!(world.has(&Report::CutOff { shards: 0, workers: 1 }));
     world.pass(SECOND);
-    assert_eq!(world.signalled.last(), Some(&(template(1), Signal::Kill)), "it was told to stop");
+    for id in [worker(0, 1), template(1)] {
+        assert!(world.signalled.contains(&(id, Signal::Kill)), "{id:?}");
+    }
 }
 
 #[test]
@@ -452,28 +453,25 @@ fn a_suspension_gives_workers_their_time_back() {
 #[test]
 fn a_storm_of_a_thousand_deaths_neither_starts_twice_nor_too_often() {
     let mut world = World::working(4);
-    let begin = world.now;
-    let mut starts = Vec::new();
-    for death in 0..1000 {
-        let index = u16::try_from(death % 4).unwrap();
-        let role = Role::Worker { pool: 0, index };
-        let dying = loop {
-            match world.ids().into_iter().find(|id| id.role == role) {
-                Some(id) => break id,
-                None => world.pass(MS),
-            }
-        };
-        world.show_up(dying);
-        world.say(dying, FromChild::Ready);
-        starts.push(world.now);
-        world.die(dying, KILLED);
+    let mut starts: BTreeMap<Role, Vec<Instant>> = BTreeMap::new();
+    let mut deaths = 0;
+    while deaths < 1000 {
+        for id in world.ids().into_iter().filter(|id| id.role.is_worker()) {
+            world.show_up(id);
+            world.say(id, FromChild::Ready);
+            starts.entry(id.role).or_default().push(world.now);
+            world.die(id, KILLED);
+            deaths += 1;
+        }
+        world.pass(MS);
     }
     // `World::bear` has seen to it that no place was ever filled twice.
+    for starts in starts.values() {
+        for window in starts.windows(12) {
+            assert!(window[11] - window[0] >= SECOND, "more than ten a second");
+        }
+    }
+    assert!(world.now - world.start < 30 * SECOND, "it keeps trying at the full rate");
     assert_eq!(world.exit, None);
-    let most = usize::try_from((world.now - begin).as_secs() + 1).unwrap() * 4 * 10 + 8;
-    assert!(starts.len() <= most, "{} starts in {:?}", starts.len(), world.now - begin);
-    world.pass(SECOND);
-    let workers = world.ids().iter().filter(|id| id.role.is_worker()).count();
-    assert_eq!(workers, 2, "as many as may boot at the same time");
     assert!(world.lives(id(0, 1)) && world.lives(template(1)), "the others were left alone");
 }
