@@ -145,6 +145,10 @@ impl Sources {
         let obstacle = |pool: &PoolSettings| pool.obstacle(purpose);
         faults.0.extend(settings.pools().iter().filter_map(obstacle));
         config.pools_on_trial = purpose == Purpose::Trial;
+        if purpose == Purpose::Answer {
+            let later = settings.pools().iter().map(PoolSettings::cannot_start);
+            config.notices.extend(later.map(Notice::warning));
+        }
         if faults.0.is_empty() { Ok((settings, config)) } else { Err(faults) }
     }
 }
@@ -171,8 +175,6 @@ impl Config {
         check_addresses(settings, faults);
         relations::check(settings, faults, &mut notices);
         notices.extend(relations::idle_and_placement(settings, &placement));
-        notices
-            .extend(settings.pools().iter().map(PoolSettings::cannot_start).map(Notice::warning));
         Self {
             server: ServerConfig {
                 listen: settings.values().addresses(Id::ServerListen).to_vec(),
