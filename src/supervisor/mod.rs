@@ -358,8 +358,7 @@ impl<'a> Supervisor<'a> {
         match child {
             Ok(child) => self.children.push(child),
             Err(error) => {
-                let child = self.nursery.name(id.role);
-                tracing::error!(child, %error, "process cannot be started");
+                self.report_not_started(id.role, &error);
                 self.events.push_back(Event::SpawnFailed(id));
             }
         }

@@ -1,5 +1,7 @@
 //! What people are told of the life of processes, one line each.
 
+use std::io;
+
 use super::Supervisor;
 use super::restart::RestartLimits;
 use super::state::{ChildId, Report, Role};
@@ -87,6 +89,20 @@ impl Supervisor<'_> {
                 tracing::warn!(gap_ms, "supervisor stood still");
             }
             Report::TemplateStuck(id) => line!(error, id, "does not fork workers and is ended"),
+        }
+    }
+
+    /// A process could not even be made.
+    pub(super) fn report_not_started(&self, role: Role, error: &io::Error) {
+        let name = self.nursery.name(role);
+        match role {
+            Role::Shard(shard) => tracing::error!(shard, %error, "shard cannot be started"),
+            Role::Template { .. } => {
+                tracing::error!(template = name, %error, "template cannot be started");
+            }
+            Role::Worker { .. } => {
+                tracing::error!(worker = name, %error, "worker cannot be ordered");
+            }
         }
     }
 

@@ -28,13 +28,13 @@ struct Worker {
     code: PoolCode,
     /// What the template has loaded; `None` if that is left to the worker.
     state: Option<Rc<dyn Any>>,
+    /// To the supervisor.
+    channel: Channel,
     owned: Owned,
 }
 
-/// The descriptors that a worker owns.
+/// The other descriptors that a worker owns.
 struct Owned {
-    /// To the supervisor.
-    channel: Channel,
     /// INT arrives here: leave.
     signals: SignalFd,
     /// Counts the TERMs that arrived.
@@ -57,7 +57,7 @@ impl Worker {
         }
         let state = match self.prepare() {
             Ok(state) => state,
-            Err(failure) => return fail(&self.owned.channel, &failure),
+            Err(failure) => return fail(&self.channel, &failure),
         };
         match executor::run(self.live(state)) {
             Ok(exit) => exit,
@@ -82,11 +82,11 @@ impl Worker {
     async fn live(self, state: Rc<dyn Any>) -> Exit {
         match self.serve(&*state).await {
             Ok(()) => {}
-            Err(failure) => return fail(&self.owned.channel, &failure),
+            Err(failure) => return fail(&self.channel, &failure),
         }
         match self.code.call(Hook::OnExit, &*state) {
             Ok(()) => Exit::Clean,
-            Err(text) => fail(&self.owned.channel, &Failure::of_hook(text)),
+            Err(text) => fail(&self.channel, &Failure::of_hook(text)),
         }
     }
 
@@ -98,10 +98,9 @@ impl Worker {
             exit: Exit::System,
             text: format!("waiting for orders failed: {error}"),
         };
-        let fds =
-            [self.owned.channel.as_fd(), self.owned.signals.as_fd(), self.owned.terminate.as_fd()];
+        let fds = [self.channel.as_fd(), self.owned.signals.as_fd(), self.owned.terminate.as_fd()];
         let orders = Bundle::of(&fds).map_err(of_system)?;
-        tell(&self.owned.channel, &FromChild::Ready);
+        tell(&self.channel, &FromChild::Ready);
         while !self.is_told_to_leave() {
             let until = Instant::now() + LOOK;
             if let Some(result) = executor::within(until, executor::readable(&orders)).await {
@@ -119,7 +118,7 @@ impl Worker {
         if told && is_readable(&self.owned.supervisor) {
             tracing::warn!("the supervisor is gone; leaving");
         }
-        told || is_told_to_leave(&self.owned.channel)
+        told || is_told_to_leave(&self.channel)
     }
 }
 

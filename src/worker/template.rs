@@ -148,15 +148,14 @@ impl<'a> Template<'a> {
             self.setup.code.call(Hook::BeforeFork, &**state)?;
         }
         let forked = fork_orphan(|forked, parent| {
-            let code = self.setup.code.clone();
+            let newcomer = Newcomer { setup: &mut self.setup, forked, number };
             // A copy, like everything here: the template keeps its own.
             let state = self.state.take();
-            let newcomer = Newcomer { setup: &mut self.setup, forked, number };
-            let exit = match newcomer.settle(parent, channel) {
-                Ok(owned) => Worker { code, state, owned }.run(),
+            match channel.duplicate().map_err(of_system("dup of a channel")) {
+                Ok(channel) => newcomer.live(parent, channel, state),
                 Err(failure) => fail(channel, &failure),
-            };
-            exit.code()
+            }
+            .code()
         });
         forked.map_err(|error| format!("fork failed: {error}"))
     }
@@ -195,6 +194,14 @@ struct Newcomer<'a, 'b> {
 }
 
 impl Newcomer<'_, '_> {
+    fn live(self, parent: PidFd, channel: Channel, state: Option<Rc<dyn Any>>) -> Exit {
+        let code = self.setup.code.clone();
+        match self.settle(parent, &channel) {
+            Ok(owned) => Worker { code, state, channel, owned }.run(),
+            Err(failure) => fail(&channel, &failure),
+        }
+    }
+
     /// Makes this process one whose parent is the supervisor, that owns nothing but its own
     /// things, and that runs where and how it was planned.
     fn settle(self, parent: PidFd, channel: &Channel) -> Result<Owned, Failure> {
@@ -214,7 +221,6 @@ impl Newcomer<'_, '_> {
             shard: None,
             generation: Some(self.setup.generation),
         });
-        let channel = channel.duplicate().map_err(of_system("dup of a channel"))?;
         let supervisor = self.setup.supervisor.duplicate().map_err(of_system("dup of a pidfd"))?;
         let seat = &self.setup.seats[usize::from(self.number.index)];
         let keep = [channel.as_fd(), supervisor.as_fd()];
@@ -222,7 +228,7 @@ impl Newcomer<'_, '_> {
         let signals = newborn.settle(self.forked, self.setup.title).map_err(of_trouble)?;
         be_scheduled(seat, self.setup.nice)?;
         let terminate = on_terminate(seconds(self.setup.alarm)).map_err(of_system(HANDLER))?;
-        Ok(Owned { channel, signals, terminate, supervisor })
+        Ok(Owned { signals, terminate, supervisor })
     }
 }
 
