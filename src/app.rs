@@ -2,18 +2,23 @@
 
 use std::cell::RefCell;
 use std::env;
+use std::fmt;
+use std::time::Duration;
 
 use ::http::Method;
 
 use crate::cli;
-use crate::config::Config;
+use crate::config::placement::WorkerPlace;
 use crate::config::route::{self, Target};
+use crate::config::{Config, Preload, Sources, is_pool_name};
 use crate::exit::Exit;
 use crate::handler::{Handler, IntoHandler, IntoResponse, Response};
 use crate::http::Error;
 use crate::router::{Builder, RouteError, Table};
 use crate::shard::{self, Setup};
-use crate::supervisor::{self, Engine, ProbeError, Roles, ShardStart};
+use crate::supervisor::{self, Engine, ProbeError, Roles, ShardStart, TemplateStart};
+use crate::worker::template::{self, Seat};
+use crate::worker::{Pool, PoolCode};
 
 /// Routes with their handlers.
 ///
@@ -42,7 +47,28 @@ use crate::supervisor::{self, Engine, ProbeError, Roles, ShardStart};
 pub struct App {
     routes: Builder<usize>,
     handlers: Vec<Handler>,
-    errors: Vec<RouteError>,
+    /// The routes of pools, each with its handler.
+    jobs: Vec<(String, usize)>,
+    pools: Vec<(String, PoolCode)>,
+    errors: Vec<AppError>,
+}
+
+/// What is wrong with an application.
+#[derive(Debug)]
+enum AppError {
+    /// A route by itself.
+    Route(RouteError),
+    /// Pools, and routes that lead to them.
+    Pool(String),
+}
+
+impl fmt::Display for AppError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Route(error) => error.fmt(f),
+            Self::Pool(text) => f.write_str(text),
+        }
+    }
 }
 
 impl App {
@@ -94,13 +120,48 @@ impl App {
         self.add(None, pattern, handler)
     }
 
+    /// Run handlers of this application in workers of their own, which `pool` says what to load
+    /// for; [`offload`](crate::offload) sends routes there. How many there are and where they run
+    /// is up to `[pool.NAME]` in the configuration; without such a table the defaults hold.
+    #[must_use]
+    pub fn pool<S: 'static>(mut self, name: &str, pool: Pool<S>) -> Self {
+        let wrong = if !is_pool_name(name) {
+            let rule = "small letters, digits and `-`, beginning with a letter, but not `shard`";
+            Some(format!("`{name}` is not the name of a pool: use {rule}"))
+        } else if self.pools.iter().any(|(known, _)| known == name) {
+            Some(format!("the pool `{name}` is added twice"))
+        } else {
+            None
+        };
+        self.errors.extend(wrong.map(AppError::Pool));
+        self.pools.push((name.to_owned(), PoolCode::of(pool)));
+        self
+    }
+
+    /// The names of the pools, for [`Sources::native_pools`].
+    #[must_use]
+    pub fn pool_names(&self) -> Vec<String> {
+        self.pools.iter().map(|(name, _)| name.clone()).collect()
+    }
+
     /// Resolve the settings from flags, environment and file, and serve until told to stop.
     ///
     /// Returns the code to leave with. To be called from the main thread of a process that has no
     /// other: the shards are forks of it.
     #[must_use]
     pub fn run(self) -> Exit {
-        match cli::parse_application(env::args_os()).and_then(|sources| cli::resolve(&sources)) {
+        match cli::parse_application(env::args_os()) {
+            Ok(sources) => self.run_from(sources),
+            Err(exit) => exit,
+        }
+    }
+
+    /// Resolve the settings from these sources, and serve until told to stop. Otherwise as
+    /// [`App::run`].
+    #[must_use]
+    pub fn run_from(self, mut sources: Sources) -> Exit {
+        sources.native_pools = self.pool_names();
+        match cli::resolve(&sources) {
             Ok(config) => self.run_with(config),
             Err(exit) => exit,
         }
@@ -108,11 +169,16 @@ impl App {
 
     /// Serve with settings that were resolved elsewhere, until told to stop. Otherwise as
     /// [`App::run`]. The routes of the file come before those of the application; without any
-    /// route at all there is nothing to serve, which is refused.
+    /// route at all there is nothing to serve, which is refused. The sources of the settings must
+    /// have known the pools of this application ([`App::pool_names`]).
     #[must_use]
-    pub fn run_with(self, config: Config) -> Exit {
+    pub fn run_with(mut self, config: Config) -> Exit {
+        self.check_pools(&config);
         if !self.errors.is_empty() {
             return cli::refuse_routes(&self.errors);
+        }
+        if let Some(fault) = config.pools_cannot_start() {
+            return cli::refuse(&fault);
         }
         if self.handlers.is_empty() && config.routes.is_empty() {
             return cli::refuse(&route::nothing_to_serve(config.file.as_deref()));
@@ -130,7 +196,45 @@ impl App {
                 table.take().expect("a shard starts once in its process, from an untouched copy");
             serve(start, table, handlers)
         };
-        supervisor::run(config, Roles { probe: &probe, shard: &shard })
+        let pools = self.pools;
+        let template = |start: TemplateStart<'_>| {
+            let name = &start.config.pools[usize::from(start.pool)].name;
+            let found = pools.iter().find(|(known, _)| known == name);
+            let (_, code) = found.expect("a pool without code does not start");
+            lead(start, code.clone())
+        };
+        supervisor::run(config, Roles { probe: &probe, shard: &shard, template: &template })
+    }
+
+    /// Finds routes that lead nowhere or to a pool that has loaded something else, and pools that
+    /// are not placed.
+    fn check_pools(&mut self, config: &Config) {
+        for (route, handler) in &self.jobs {
+            let Handler::Job(job) = &self.handlers[*handler] else { continue };
+            let pool = self.pools.iter().find(|(name, _)| *name == job.pool);
+            let wrong = match (pool, job.state) {
+                (None, _) => Some(format!(
+                    "{route} is for the pool `{}`, which is not added with App::pool",
+                    job.pool
+                )),
+                (Some((name, code)), Some(wanted)) if wanted != code.state() => Some(format!(
+                    "{route} takes a `{}`, and on_load of its pool `{name}` makes a `{}`",
+                    wanted.name,
+                    code.state().name
+                )),
+                (Some(_), _) => None,
+            };
+            self.errors.extend(wrong.map(AppError::Pool));
+        }
+        for (name, _) in &self.pools {
+            if !config.pools.iter().any(|pool| pool.name == *name && pool.built_in) {
+                let text = format!(
+                    "the pool `{name}` has no settings: resolve them with App::run_from, or with \
+                     its name in Sources::native_pools"
+                );
+                self.errors.push(AppError::Pool(text));
+            }
+        }
     }
 
     fn add<K>(
@@ -139,16 +243,26 @@ impl App {
         pattern: &str,
         handler: impl IntoHandler<K>,
     ) -> Self {
+        let route = method.as_ref().map_or_else(
+            || format!("the route {pattern}"),
+            |method| format!("the route {method} {pattern}"),
+        );
         match self.routes.insert(method, pattern, self.handlers.len()) {
-            Ok(()) => self.handlers.push(handler.into_handler()),
-            Err(error) => self.errors.push(error),
+            Ok(()) => {
+                let handler = handler.into_handler();
+                if matches!(handler, Handler::Job(_)) {
+                    self.jobs.push((route, self.handlers.len()));
+                }
+                self.handlers.push(handler);
+            }
+            Err(error) => self.errors.push(AppError::Route(error)),
         }
         self
     }
 }
 
-impl std::fmt::Debug for App {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("App").field("routes", &self.handlers.len()).finish_non_exhaustive()
     }
 }
@@ -200,6 +314,33 @@ fn serve(start: ShardStart<'_>, table: Table<usize>, handlers: Vec<Handler>) -> 
     }
 }
 
+/// The life of a pool's template, in its own process.
+fn lead(start: TemplateStart<'_>, code: PoolCode) -> Exit {
+    let (config, index) = (start.config, usize::from(start.pool));
+    let (pool, place) = (&config.pools[index], &config.placement.pools[index]);
+    let floating = config.placement.floating_cpus();
+    let seat = |worker: &WorkerPlace| Seat {
+        cpus: worker.cpu.map_or_else(|| floating.clone(), |cpu| vec![cpu]),
+        background: worker.background,
+    };
+    template::run(template::Setup {
+        pool: &pool.name,
+        code,
+        preload: pool.preload == Preload::ByTemplate,
+        env: &pool.env,
+        nice: pool.nice,
+        seats: place.workers.iter().map(seat).collect(),
+        generation: start.generation,
+        channel: start.channel,
+        signals: start.signals,
+        supervisor: start.supervisor,
+        supervisor_pid: start.supervisor_pid,
+        logger: start.logger,
+        title: start.title,
+        alarm: config.shutdown.grace + config.shutdown.force + Duration::from_secs(1),
+    })
+}
+
 /// Finds out whether the engine works here, in a process of its own, and its name. For questions:
 /// a start does it by itself.
 ///
@@ -221,11 +362,61 @@ fn probe() -> Result<Engine, ProbeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Machine, Sources};
+    use crate::config::{Machine, Purpose};
+    use crate::handler::{Request, offload};
 
     #[test]
     fn without_any_route_nothing_is_started() {
         let config = Sources::default().resolve(&Machine::uniform(&[0], &[0])).unwrap();
         assert_eq!(App::new().run_with(config), Exit::Config);
+    }
+
+    struct Tables;
+
+    fn app() -> App {
+        App::new().pool("cpu", Pool::new().on_load(|| Ok::<_, String>(Tables)))
+    }
+
+    fn config(purpose: Purpose, native_pools: &[&str]) -> Config {
+        let native_pools = native_pools.iter().map(|&name| name.to_owned()).collect();
+        let sources = Sources { native_pools, ..Sources::default() };
+        let resolved = sources.resolve_for(purpose, &Machine::uniform(&[0], &[0]));
+        resolved.unwrap_or_else(|faults| panic!("{faults}")).1
+    }
+
+    /// What is wrong with an application whose pool has its settings.
+    #[track_caller]
+    fn check(mut app: App, expected: &[&str]) {
+        app.check_pools(&config(Purpose::Trial, &["cpu"]));
+        let errors: Vec<String> = app.errors.iter().map(ToString::to_string).collect();
+        assert_eq!(errors.len(), expected.len(), "{errors:?}");
+        for (error, part) in errors.iter().zip(expected) {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn routes_of_pools_are_checked_against_them() {
+        let plain = |_: &Request| "plain";
+        let tables = |_: &Request, _: &Tables| "with tables";
+        let text = |_: &Request, _: &String| "with something else";
+        check(app().get("/", offload("cpu", plain)), &[]);
+        check(app().get("/", offload("cpu", tables)), &[]);
+        check(app().any("/", offload("cpu", text)), &["the route / takes a `alloc::string::Str"]);
+        check(app().put("/a", offload("gpu", plain)), &["the route PUT /a is for the pool `gpu`"]);
+        check(app().pool("cpu", Pool::new()), &["`cpu` is added twice"]);
+        check(App::new().pool("C P U", Pool::new()), &["not the name of a pool", "no settings"]);
+        check(App::new().pool("shard", Pool::new()), &["not the name of a pool", "no settings"]);
+        check(App::new().pool("gpu", Pool::new()), &["the pool `gpu` has no settings"]);
+    }
+
+    #[test]
+    fn pools_do_not_start_yet() {
+        let fault = config(Purpose::Answer, &["cpu"]).pools_cannot_start().unwrap();
+        assert_eq!((fault.code, fault.key.as_str()), ("E0106", "pool.cpu"));
+        assert_eq!(config(Purpose::Trial, &["cpu"]).pools_cannot_start(), None);
+        assert_eq!(config(Purpose::Start, &[]).pools_cannot_start(), None);
+        let app = app().get("/", |_: &Request| "");
+        assert_eq!(app.run_with(config(Purpose::Answer, &["cpu"])), Exit::Config);
     }
 }

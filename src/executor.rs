@@ -20,7 +20,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use futures_io::AsyncRead;
 use glommio::io::BufferedFile;
+use glommio::net::UnixStream;
 use glommio::{LocalExecutorBuilder, Placement};
 
 use crate::sys::descriptors;
@@ -101,6 +103,34 @@ pub async fn read_file(path: impl AsRef<Path>, bytes_max: usize) -> io::Result<V
     let result = read.await;
     file.close().await?;
     result
+}
+
+/// Wait until `fd`, which must not be a socket, is readable; for things that are looked at seldom.
+///
+/// glommio has no call for that either. But it takes any descriptor for a stream's, arms a poll
+/// for it before the first read, and only then finds out that it cannot receive from it.
+///
+/// # Errors
+/// When the process is out of descriptors.
+pub async fn readable(fd: impl AsFd) -> io::Result<()> {
+    let copy = descriptors::duplicate(fd)?;
+    let mut stream: UnixStream = descriptors::from_owned_fd(copy);
+    match std::future::poll_fn(|cx| Pin::new(&mut stream).poll_read(cx, &mut [0])).await {
+        Err(error) if descriptors::is_not_a_socket(&error) => Ok(()),
+        Err(error) => Err(error),
+        Ok(_) => Err(io::Error::other("this is a socket")),
+    }
+}
+
+/// Wait for `future`, but not longer than until `until`; `None` when it was not ready by then.
+pub async fn within<T>(until: Instant, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    let mut timer = glommio::timer::Timer::new(until.saturating_duration_since(Instant::now()));
+    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending => Pin::new(&mut timer).poll(cx).map(|_| None),
+    })
+    .await
 }
 
 /// Let the tasks that are ready run once.

@@ -65,7 +65,10 @@ impl Exit {
     /// this from a child before anything was ready passes it on instead of trying again.
     #[must_use]
     pub const fn is_final(self) -> bool {
-        matches!(self, Self::Unavailable | Self::System | Self::Permission | Self::Config)
+        matches!(
+            self,
+            Self::AppLoad | Self::Unavailable | Self::System | Self::Permission | Self::Config
+        )
     }
 }
 

@@ -18,6 +18,8 @@
 //! - [`App`] holds routes and handlers and runs them; [`Request`] and [`Response`] are what a
 //!   handler sees. A plain function answers at once, inside the event loop; one that has to wait
 //!   is an async function wrapped in [`task`]; [`executor`] has what it can wait for.
+//! - A handler wrapped in [`offload`] runs in a worker process of a [`Pool`]; this version builds
+//!   and starts pools in tests only.
 //! - Bodies stream in both directions: [`Response::stream`], [`Response::events`], [`Body`].
 //! - The modules below are the server itself, from the command line down to the system calls.
 //!   Unsafe code exists in `net` and `sys` alone, each block with its proof.
@@ -50,10 +52,15 @@ pub mod supervisor;
 pub mod sys;
 #[forbid(unsafe_code)]
 pub mod telemetry;
+#[forbid(unsafe_code)]
+pub mod worker;
 
 pub use ::bytes::Bytes;
 pub use ::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 pub use app::App;
 pub use exit::Exit;
-pub use handler::{Body, Event, Html, IntoResponse, Json, Request, Response, Sender, task};
+pub use handler::{
+    Body, Event, Html, IntoResponse, Json, Request, Response, Sender, offload, task,
+};
 pub use http::Error;
+pub use worker::Pool;

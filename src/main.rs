@@ -11,14 +11,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> Exit {
     match cli::parse(env::args_os()) {
         Ok(Invocation::Ask(question)) => cli::answer(&question, &app::probe_engine),
-        Ok(Invocation::Demo(sources)) => match cli::resolve(&sources) {
-            Ok(config) => demo::app().run_with(config),
-            Err(exit) => exit,
-        },
-        Ok(Invocation::Run(sources)) => match cli::resolve(&sources) {
-            Ok(config) => App::new().run_with(config),
-            Err(exit) => exit,
-        },
+        Ok(Invocation::Demo(sources)) => demo::app().run_from(sources),
+        Ok(Invocation::Run(sources)) => App::new().run_from(sources),
         Err(exit) => exit,
     }
 }

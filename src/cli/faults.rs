@@ -106,6 +106,7 @@ mod tests {
             file: Some("/nowhere/corewise.toml".into()),
             environment: vec![("COREWISE_LIMITS__BODY".into(), "x".into())],
             flags: vec![(Id::CoresShards, "y".into())],
+            ..Sources::default()
         });
         let places: Vec<&Value> =
             object["faults"].as_array().unwrap().iter().map(|fault| &fault["place"]).collect();

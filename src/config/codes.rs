@@ -275,6 +275,17 @@ pub static CODES: &[Code] = &[
         remedy: "Write once.call = \"main:migrate\", or remove the details.",
     },
     Code {
+        code: "E0227",
+        title: "a pool and what is built into the program do not match",
+        meaning: "A pool with kind = \"native\" runs handlers that the program itself has, and \
+                  this program has none of that name; or it has, and the file gives the pool \
+                  another kind.",
+        example: Example::Situation(
+            "[pool.app] with kind = \"native\", and no App::pool(\"app\", ..)",
+        ),
+        remedy: "Correct the name, add the pool to the program, or remove the table.",
+    },
+    Code {
         code: "E0300",
         title: "nothing to serve",
         meaning: "`corewise run` serves the routes of the file, and there is none.",

@@ -402,6 +402,9 @@ pub(super) const THREADS_FOR_ASGI: &str = "E0224";
 pub(super) const NOT_FOR_THIS_KIND: &str = "E0225";
 /// Details of a call that is not made.
 pub(super) const ONCE_WITHOUT_CALL: &str = "E0226";
+/// A pool of built-in handlers that nothing is built in for, or one that is built in and asked to
+/// be of another kind.
+pub(super) const NO_CODE: &str = "E0227";
 /// No routes, neither of the file nor of an application.
 pub(super) const NOTHING_TO_SERVE: &str = "E0300";
 /// A route without a path, or one that does nothing.

@@ -329,7 +329,7 @@ impl Walk<'_> {
                 let message = format!("`{}` is not the name of a pool", shown(pool));
                 let help = format!(
                     "use up to {POOL_NAME_BYTES_MAX} small letters, digits and `-`, \
-                     beginning with a letter"
+                     beginning with a letter, but not `{SHARD}`"
                 );
                 self.fault(BAD_VALUE, String::new(), span, message, help);
             } else if self.found.pools.len() == POOLS_MAX {
@@ -731,8 +731,10 @@ pub(super) fn shown(name: &str) -> String {
 }
 
 /// Names that make distinct variables, flags and process titles.
-fn is_pool_name(name: &str) -> bool {
+pub(super) fn is_pool_name(name: &str) -> bool {
+    // Workers are called by the names of their pools: `shard/0` is somebody else.
     name.len() <= POOL_NAME_BYTES_MAX
+        && name != SHARD
         && name.starts_with(|first: char| first.is_ascii_lowercase())
         && name
             .bytes()
@@ -746,3 +748,4 @@ const DROP_INS: &str = "corewise.d";
 const FAULTS_MAX: usize = 1000;
 const NAME_CHARS_MAX: usize = 60;
 const POOL_NAME_BYTES_MAX: usize = 32;
+const SHARD: &str = "shard";

@@ -18,6 +18,7 @@ pub mod machine;
 pub mod options;
 pub mod origin;
 pub mod placement;
+mod pool;
 mod quantity;
 mod relations;
 pub mod resolved;
@@ -34,6 +35,7 @@ pub use fault::{Fault, Faults, Notice, Weight};
 pub use machine::Machine;
 pub use origin::Origin;
 pub use placement::Placement;
+pub use pool::{BootConfig, PoolConfig, PoolKind, Preload, RestartConfig, is_pool_name};
 pub use resolved::{
     Config, EngineWish, Idle, LogConfig, LogFormat, LogLevel, ServerConfig, ShardConfig,
     ShutdownConfig,

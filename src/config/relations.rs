@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use super::fault::{
-    CONCURRENCY_ABOVE_SLOTS, Fault, Faults, MAX_BELOW_WORKERS, NOT_FOR_THIS_KIND, Notice,
+    CONCURRENCY_ABOVE_SLOTS, Fault, Faults, MAX_BELOW_WORKERS, NO_CODE, NOT_FOR_THIS_KIND, Notice,
     ONCE_WITHOUT_CALL, REQUEST_ABOVE_GRACE, THREADS_FOR_ASGI, WAIT_ABOVE_REQUEST,
 };
 use super::options::Id;
 use super::placement::Placement;
+use super::pool::PoolKind;
 use super::quantity::Span;
 use super::settings::{PoolSettings, Setting, Settings};
 
@@ -145,6 +146,12 @@ impl Found<'_> {
     }
 
     fn native(&mut self, pool: &PoolSettings) {
+        if pool.built_in && pool.kind() != PoolKind::Native {
+            let kind = of(pool, Id::PoolKind);
+            let message = "this pool is built into the program".to_owned();
+            let help = "remove it, or give the pool another name";
+            self.faults.0.push(clash(NO_CODE, &kind, message).with_help(help));
+        }
         if pool.values().choice(Id::PoolKind) != "native" {
             return;
         }

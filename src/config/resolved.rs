@@ -8,8 +8,9 @@ use super::fault::{ADDRESS_TWICE, ADDRESSES_OVERLAP, Fault, Faults, Notice};
 use super::machine::Machine;
 use super::options::Id;
 use super::placement::{Placement, Wishes, place};
+use super::pool::PoolConfig;
 use super::route::RouteConfig;
-use super::settings::{PoolSettings, Purpose, Settings, Sources};
+use super::settings::{PoolSettings, Purpose, Settings, Sources, pool_cannot_start};
 use super::value::counted;
 use super::{relations, wishes};
 use crate::limits::HttpLimits;
@@ -21,6 +22,10 @@ pub struct Config {
     pub server: ServerConfig,
     /// Where every process runs.
     pub placement: Placement,
+    /// The pools, in the order of their places.
+    pub pools: Vec<PoolConfig>,
+    /// Whether pools start although no shard sends them anything yet.
+    pub pools_on_trial: bool,
     /// What each shard does.
     pub shard: ShardConfig,
     /// What each connection may do.
@@ -136,15 +141,26 @@ impl Sources {
         machine: &Machine,
     ) -> Result<(Settings, Config), Faults> {
         let (settings, mut faults) = Settings::gather(self);
-        let config = Config::resolve(&settings, machine, &mut faults);
-        if purpose == Purpose::Start {
-            faults.0.extend(settings.pools().iter().map(PoolSettings::cannot_start));
+        let mut config = Config::resolve(&settings, machine, &mut faults);
+        let obstacle = |pool: &PoolSettings| pool.obstacle(purpose);
+        faults.0.extend(settings.pools().iter().filter_map(obstacle));
+        config.pools_on_trial = purpose == Purpose::Trial;
+        if purpose == Purpose::Answer {
+            let later = settings.pools().iter().map(PoolSettings::cannot_start);
+            config.notices.extend(later.map(Notice::warning));
         }
         if faults.0.is_empty() { Ok((settings, config)) } else { Err(faults) }
     }
 }
 
 impl Config {
+    /// What keeps the pools from starting, if there are any.
+    #[must_use]
+    pub fn pools_cannot_start(&self) -> Option<Fault> {
+        let pool = self.pools.first().filter(|_| !self.pools_on_trial)?;
+        Some(pool_cannot_start(&pool.name, pool.origin.clone()))
+    }
+
     /// What a server without any settings would do here.
     #[must_use]
     pub fn of_defaults(machine: &Machine) -> Self {
@@ -159,8 +175,6 @@ impl Config {
         check_addresses(settings, faults);
         relations::check(settings, faults, &mut notices);
         notices.extend(relations::idle_and_placement(settings, &placement));
-        notices
-            .extend(settings.pools().iter().map(PoolSettings::cannot_start).map(Notice::warning));
         Self {
             server: ServerConfig {
                 listen: settings.values().addresses(Id::ServerListen).to_vec(),
@@ -172,6 +186,8 @@ impl Config {
                 },
             },
             placement,
+            pools: settings.pools().iter().map(PoolConfig::of).collect(),
+            pools_on_trial: false,
             shard: ShardConfig {
                 idle: idle(settings.values().choice(Id::CoresIdle)),
                 connections: settings.values().number(Id::LimitsConnections),

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 
 use super::cpus::{CpuSelect, CpuWish, Reserve};
 use super::environment;
-use super::fault::{Fault, Faults, NOT_YET, Notice, SET_TWICE, WHICH_POOL, not_yet};
+use super::fault::{Fault, Faults, NO_CODE, NOT_YET, Notice, SET_TWICE, WHICH_POOL, not_yet};
 use super::file::{self, Document, Written};
 use super::options::{Id, OPTIONS, OptionDef, POOL_OPTIONS};
 use super::origin::Origin;
+use super::pool::PoolKind;
 use super::route::RouteConfig;
-use super::value::Value;
+use super::value::{Tries, Value};
 
 /// A value with its origin.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -36,6 +37,8 @@ pub struct Sources {
     /// Options of the command line with their values, as written. Those of pools are for the only
     /// one.
     pub flags: Vec<(Id, String)>,
+    /// Names of the pools that are built into the program.
+    pub native_pools: Vec<String>,
 }
 
 /// What settings are read for.
@@ -45,6 +48,10 @@ pub enum Purpose {
     Answer,
     /// To run a server, which refuses what can only be planned yet.
     Start,
+    /// The same with pools that start, although no shard sends them anything yet: for tests of
+    /// their processes.
+    #[doc(hidden)]
+    Trial,
 }
 
 /// A value for each option of a table.
@@ -69,6 +76,8 @@ pub struct PoolSettings {
     pub name: String,
     /// Where it is named first.
     pub origin: Origin,
+    /// Whether the program has handlers for it.
+    pub built_in: bool,
     values: Values,
 }
 
@@ -105,6 +114,7 @@ impl Settings {
         let mut settings = Self::defaults();
         let mut faults = Faults::default();
         settings.apply_files(sources, &mut faults);
+        settings.add_native_pools(&sources.native_pools);
         environment::apply(&mut settings, sources, &mut faults);
         for (id, text) in &sources.flags {
             let origin = Origin::Flag(id.def().shown_flag());
@@ -214,10 +224,29 @@ impl Settings {
         for (name, origin) in document.pools.drain(..) {
             if self.pool(&name).is_none() {
                 let values = Values::defaults(&POOL_OPTIONS);
-                self.pools.push(PoolSettings { name, origin, values });
+                self.pools.push(PoolSettings { name, origin, built_in: false, values });
             }
         }
         document
+    }
+
+    /// Gives every pool that is built in its table, and the kind that nobody has to write then.
+    fn add_native_pools(&mut self, names: &[String]) {
+        for name in names {
+            let place = self.pool(name).unwrap_or_else(|| {
+                let values = Values::defaults(&POOL_OPTIONS);
+                let (name, origin) = (name.clone(), Origin::Default);
+                self.pools.push(PoolSettings { name, origin, built_in: true, values });
+                self.pools.len() - 1
+            });
+            self.pools[place].built_in = true;
+            let values = &mut self.pools[place].values;
+            if !values.get(Id::PoolKind).origin.is_written() {
+                let value = Value::Choice(NATIVE);
+                let setting = Setting { value, origin: Origin::Default, parts: Vec::new() };
+                values.set(Id::PoolKind, setting);
+            }
+        }
     }
 
     fn set(&mut self, written: Written) {
@@ -294,14 +323,44 @@ impl PoolSettings {
         &self.values
     }
 
+    /// What its workers run.
+    pub(super) fn kind(&self) -> PoolKind {
+        match self.values.choice(Id::PoolKind) {
+            NATIVE => PoolKind::Native,
+            _ => PoolKind::Python,
+        }
+    }
+
+    /// What keeps a server with this pool from starting, if anything does.
+    pub(super) fn obstacle(&self, purpose: Purpose) -> Option<Fault> {
+        match (purpose, self.kind()) {
+            (Purpose::Answer, _) => None,
+            (_, PoolKind::Native) if !self.built_in => Some(self.has_no_code()),
+            (Purpose::Trial, PoolKind::Native) => None,
+            (Purpose::Start, _) | (Purpose::Trial, PoolKind::Python) => Some(self.cannot_start()),
+        }
+    }
+
+    fn has_no_code(&self) -> Fault {
+        let message = "no such pool is built into this program";
+        Fault::new(NO_CODE, format!("pool.{}", self.name), self.origin.clone(), message)
+            .with_label("nothing to run here")
+            .with_help("add App::pool with this name to the program, or remove the table")
+    }
+
     /// What is said about a pool as long as nothing can start it: a fault for who wants to start,
     /// a warning for who only wants to know.
     pub(super) fn cannot_start(&self) -> Fault {
-        let message = "this version only checks and plans pools";
-        Fault::new(NOT_YET, format!("pool.{}", self.name), self.origin.clone(), message)
-            .with_label("later")
-            .with_help("remove it to start the rest")
+        pool_cannot_start(&self.name, self.origin.clone())
     }
+}
+
+/// See `PoolSettings::cannot_start`.
+pub(super) fn pool_cannot_start(name: &str, origin: Origin) -> Fault {
+    let message = "this version only checks and plans pools";
+    Fault::new(NOT_YET, format!("pool.{name}"), origin, message)
+        .with_label("later")
+        .with_help("remove it to start the rest")
 }
 
 /// Access by type. The kinds are part of the option table, so a mismatch is a bug that the test of
@@ -375,6 +434,26 @@ impl Values {
         Some(T::try_from(number).ok().expect("the option's upper bound fits its type"))
     }
 
+    pub(super) fn integer<T: TryFrom<i64>>(&self, id: Id) -> T {
+        let Value::Integer(number) = self.get(id).value else { mismatch(id) };
+        T::try_from(number).ok().expect("the option's bounds fit its type")
+    }
+
+    pub(super) fn time_range(&self, id: Id) -> (std::time::Duration, std::time::Duration) {
+        let Value::TimeRange(from, to) = self.get(id).value else { mismatch(id) };
+        (from, to)
+    }
+
+    pub(super) fn tries(&self, id: Id) -> Tries {
+        let Value::Tries(tries) = self.get(id).value else { mismatch(id) };
+        tries
+    }
+
+    pub(super) fn variables(&self, id: Id) -> &[(String, String)] {
+        let Value::Variables(variables) = &self.get(id).value else { mismatch(id) };
+        variables
+    }
+
     pub(super) fn text(&self, id: Id) -> &str {
         let Value::Text(text) = &self.get(id).value else { mismatch(id) };
         text
@@ -435,5 +514,6 @@ fn which_pool(def: &OptionDef, pools: usize, origin: Origin) -> Fault {
     Fault::new(WHICH_POOL, def.key(), origin, message).with_help(help)
 }
 
+const NATIVE: &str = "native";
 const CONFIG_VARIABLE: &str = "COREWISE_CONFIG";
 const DEFAULT_FILE: &str = "corewise.toml";

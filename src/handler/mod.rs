@@ -4,6 +4,7 @@
 //! on one thread; who is to be told about progress is a [`Notify`].
 
 pub mod body;
+pub mod job;
 pub mod request;
 pub mod response;
 pub(crate) mod scratch;
@@ -12,6 +13,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use body::{Body, BodyError, Gone, Notify, Sender};
+pub use job::{Job, Offload, StateType, offload};
 pub use request::Request;
 pub use response::{Event, EventSender, Html, IntoResponse, Json, Response};
 
@@ -30,6 +32,8 @@ pub enum Handler {
     Early(Box<InlineFn>),
     /// Runs in the shard's turn: must be short and must not block.
     Inline(Box<InlineFn>),
+    /// Runs in a worker of a pool.
+    Job(Job),
     /// A future on the shard's executor, dropped when its client leaves.
     Task(Box<TaskFn>),
 }

@@ -407,6 +407,10 @@ fn begin(conn: &mut Conn, id: ConnId, http: &mut Http, length: BodyLength) {
             let output = out(&mut conn.output, http);
             conn.core.want_body(http.now, output.buffer());
         }
+        // No shard reaches a worker yet, and to a client that is a pool without any.
+        (Handler::Job(_), _) => {
+            answer(conn, id, http, &mut Response::new(StatusCode::SERVICE_UNAVAILABLE));
+        }
         (Handler::Task(_), length) => start_task(conn, id, http, handler, length),
     }
 }

@@ -39,6 +39,7 @@ use crate::sys::process::PidFd;
 use crate::sys::signal::SignalFd;
 use crate::sys::terminate::on_terminate;
 use crate::sys::{clock, descriptors, poll};
+use crate::telemetry::log::report_panics;
 
 /// What a shard is started with.
 pub struct Setup {
@@ -112,6 +113,7 @@ pub fn probe() -> Result<(), OpenError> {
 /// # Errors
 /// When the ring or the executor cannot be had.
 pub fn run(setup: Setup) -> Result<End, StartError> {
+    // A panic in a handler costs one request; the log says where it was.
     report_panics();
     if let Err(error) = use_small_pages() {
         tracing::debug!(%error, "memory may come in huge pages");
@@ -207,7 +209,7 @@ impl Control {
                     shard.leave(Heir::Nobody, grace);
                 }
                 Ok(Received::Message(ToChild::Stop)) => return Wish::Stop,
-                Ok(Received::Malformed) => {
+                Ok(Received::Message(ToChild::Fork(_)) | Received::Malformed) => {
                     tracing::error!("the supervisor sent something that is not a message");
                 }
                 Ok(Received::Nothing) => break,
@@ -278,15 +280,6 @@ impl Control {
         shard.refuse_new_clients();
         shard.leave(Heir::Nobody, self.grace);
     }
-}
-
-/// A panic in a handler costs one request; the log says where it was.
-fn report_panics() {
-    std::panic::set_hook(Box::new(|info| {
-        let place = info.location().map(ToString::to_string).unwrap_or_default();
-        let text = info.payload_as_str().unwrap_or("no message");
-        tracing::error!(%place, text, "panic");
-    }));
 }
 
 const TAG_CHANNEL: u32 = 0;

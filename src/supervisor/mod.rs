@@ -1,11 +1,12 @@
-//! The supervisor: starts shards, watches them, replaces them, stops them. It serves nothing and
-//! runs nobody else's code.
+//! The supervisor: starts shards, the templates of pools and through them their workers; watches
+//! them, replaces them, stops them. It serves nothing and runs nobody else's code.
 //!
 //! `start` checks and opens what is needed once; `state` decides; `process` starts children; the
 //! loop here blocks until a signal, a message, a death or a deadline, puts what happened into
-//! one queue, and carries out what the state answers.
+//! one queue, and carries out what the state answers, which `report` puts into words.
 
 mod process;
+mod report;
 pub mod restart;
 mod screen;
 mod start;
@@ -20,11 +21,12 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use process::{Child, Nursery};
-use restart::{BACKOFF_FIRST, GIVE_UP_TRIES, GIVE_UP_WINDOW};
+use restart::RestartLimits;
 use start::Prepared;
-use state::{Action, ChildId, Report, State, Timings};
+use state::{Action, ChildId, Plan, PoolPlan, Role, State, Timings};
 
-use crate::config::{Config, LogFormat};
+use crate::config::placement::PoolPlace;
+use crate::config::{Config, LogFormat, PoolConfig};
 use crate::exit::Exit;
 use crate::net::listener::Listener;
 use crate::sys::channel::{Channel, FromChild, Received};
@@ -62,12 +64,37 @@ pub struct ShardStart<'a> {
     pub page: SharedPage,
 }
 
+/// What the template of a pool gets when it starts.
+#[derive(Debug)]
+pub struct TemplateStart<'a> {
+    /// The pool: its place in `Config::pools`.
+    pub pool: u16,
+    /// + 1 per reload.
+    pub generation: u32,
+    /// To and from the supervisor. It never blocks.
+    pub channel: Channel,
+    /// TERM and INT, which are blocked: both mean to leave.
+    pub signals: SignalFd,
+    /// The supervisor's pidfd: readable once it is dead.
+    pub supervisor: PidFd,
+    /// The supervisor's number: the parent of every worker.
+    pub supervisor_pid: Pid,
+    /// All settings.
+    pub config: &'a Config,
+    /// The log of this process and of its workers.
+    pub logger: &'a Logger,
+    /// The command line of this process and of its workers.
+    pub title: &'a mut Option<Title>,
+}
+
 /// The code that the supervisor does not know: each is called in a process of its own.
 pub struct Roles<'a> {
     /// Finds out whether the engine works here.
     pub probe: &'a dyn Fn() -> Result<Engine, ProbeError>,
     /// Runs a shard until it is told to leave.
     pub shard: &'a dyn Fn(ShardStart<'_>) -> Exit,
+    /// Loads what a pool runs, and forks its workers until it is told to leave.
+    pub template: &'a dyn Fn(TemplateStart<'_>) -> Exit,
 }
 
 /// The engine that was found.
@@ -132,6 +159,8 @@ struct Supervisor<'a> {
 enum Event {
     Exit(ChildId, Ended),
     Message(ChildId, FromChild),
+    /// A worker that was ordered will never show up.
+    NotStarted(ChildId),
     Signal(Signal),
     SpawnFailed(ChildId),
     Suspended(Duration),
@@ -141,8 +170,6 @@ enum Event {
 impl<'a> Supervisor<'a> {
     fn new(prepared: &'a Prepared, roles: &'a Roles<'a>, started: Instant) -> Self {
         let config = &prepared.config;
-        let shards =
-            u16::try_from(config.placement.shards.len()).expect("a CPU list has at most 1024 CPUs");
         Self {
             nursery: Nursery {
                 config,
@@ -157,7 +184,7 @@ impl<'a> Supervisor<'a> {
             listeners: prepared.listeners.take(),
             children: Vec::new(),
             reaped: Vec::new(),
-            state: State::new(shards, timings(config), Instant::now()),
+            state: State::new(plan(config), Instant::now()),
             events: VecDeque::new(),
             title: prepared.title.take(),
             started,
@@ -188,6 +215,7 @@ impl<'a> Supervisor<'a> {
                     Action::CloseListeners { shard } => self.listeners[usize::from(shard)].clear(),
                     Action::FilterListeners => self.filter_listeners(),
                     Action::Leave(exit) => return Some(exit),
+                    Action::Order { worker, template } => self.order(worker, template),
                     Action::Report(report) => self.report(&report),
                     Action::Send { child, message } => {
                         // A child that cannot be told is dying; its exit says the rest.
@@ -212,12 +240,14 @@ impl<'a> Supervisor<'a> {
         let timeout = self.timeout(before);
         let heard = self.children.iter().filter(|child| child.is_heard);
         let mut fds = vec![self.signals.as_fd()];
-        fds.extend(self.children.iter().map(|child| child.pidfd.as_fd()));
+        let processes = self.children.iter().filter_map(|child| child.process.as_ref());
+        fds.extend(processes.map(|process| process.pidfd.as_fd()));
+        let before_channels = fds.len();
         // A channel that is closed would be readable until its child is gone.
         fds.extend(heard.map(|child| child.channel.as_fd()));
         // Poll fails only without memory; then the deadlines still have to be kept.
         let ready = wait_readable(&fds, Some(timeout)).unwrap_or_default();
-        let mut ready = ready.into_iter().skip(1 + self.children.len());
+        let mut ready = ready.into_iter().skip(before_channels);
         let late = before.elapsed().saturating_sub(timeout);
         if late > SUSPENDED_AFTER {
             self.events.push_back(Event::Suspended(late));
@@ -231,8 +261,10 @@ impl<'a> Supervisor<'a> {
         }
         self.collect_exits();
         if self.state.is_watching() && late <= SUSPENDED_AFTER {
-            let turns = self.children.iter().map(|child| (child.id, child.page.words().turn()));
-            self.events.extend(turns.map(|(id, turn)| Event::Turn(id, turn)));
+            let turns = self.children.iter().filter_map(|child| {
+                child.page.as_ref().map(|page| Event::Turn(child.id, page.words().turn()))
+            });
+            self.events.extend(turns);
         }
     }
 
@@ -257,8 +289,11 @@ impl<'a> Supervisor<'a> {
 
     /// Reaps everything that is dead: our children, and orphans that came to us.
     fn collect_exits(&mut self) {
-        while let Ok(Some((pid, ended))) = system::reap() {
-            let Some(index) = self.children.iter().position(|child| child.pid == pid) else {
+        while let Ok(Some(pid)) = system::dead_child() {
+            let found = self.find_process(pid);
+            // Reaped only now: until then nobody else can have its number.
+            let Ok(ended) = system::wait_for(pid) else { return };
+            let Some(index) = found else {
                 tracing::debug!(orphan = pid.get(), %ended, "orphan reaped");
                 continue;
             };
@@ -270,10 +305,26 @@ impl<'a> Supervisor<'a> {
         }
     }
 
+    /// The child with this number. A worker may have shown up and died since its channel was
+    /// looked at.
+    fn find_process(&mut self, pid: Pid) -> Option<usize> {
+        let of = |child: &Child| child.pid() == Some(pid);
+        if !self.children.iter().any(of) {
+            for child in self.children.iter_mut().filter(|child| child.process.is_none()) {
+                collect_messages(child, &mut self.events);
+            }
+        }
+        self.children.iter().position(of)
+    }
+
     fn handle(&mut self, event: Event, now: Instant) {
         match event {
             Event::Exit(id, ended) => self.state.handle_exit(id, ended, now),
             Event::Message(id, message) => self.state.handle_message(id, message, now),
+            Event::NotStarted(id) => {
+                self.children.retain(|child| child.id != id);
+                self.state.handle_spawn_failed(id, now);
+            }
             Event::Signal(signal) => self.state.handle_signal(signal, now),
             Event::SpawnFailed(id) => self.state.handle_spawn_failed(id, now),
             Event::Suspended(gap) => self.state.handle_suspension(gap),
@@ -282,20 +333,50 @@ impl<'a> Supervisor<'a> {
     }
 
     fn spawn(&mut self, id: ChildId) {
-        let listeners = &self.listeners[usize::from(id.shard)];
-        match self.nursery.spawn(id, listeners, &mut self.title) {
+        let spawned = match id.role {
+            Role::Shard(shard) => {
+                let listeners = &self.listeners[usize::from(shard)];
+                self.nursery.spawn_shard(id, shard, listeners, &mut self.title)
+            }
+            Role::Template { pool } => self.nursery.spawn_template(id, pool, &mut self.title),
+            Role::Worker { .. } => unreachable!("templates fork workers"),
+        };
+        self.take_in(id, spawned);
+    }
+
+    fn order(&mut self, worker: ChildId, template: ChildId) {
+        let Role::Worker { index, .. } = worker.role else { return };
+        let template = self.children.iter().find(|child| child.id == template);
+        let ordered = match template {
+            Some(template) => self.nursery.order(worker, index, template),
+            None => Err(io::Error::other("its template is gone")),
+        };
+        self.take_in(worker, ordered);
+    }
+
+    fn take_in(&mut self, id: ChildId, child: io::Result<Child>) {
+        match child {
             Ok(child) => self.children.push(child),
             Err(error) => {
-                tracing::error!(shard = id.shard, %error, "shard cannot be started");
+                self.report_not_started(id.role, &error);
                 self.events.push_back(Event::SpawnFailed(id));
             }
         }
     }
 
-    fn signal(&self, id: ChildId, signal: Signal) {
+    fn signal(&mut self, id: ChildId, signal: Signal) {
         let Some(child) = self.children.iter().find(|child| child.id == id) else { return };
-        if let Err(error) = child.pidfd.send(signal) {
-            tracing::error!(shard = id.shard, %signal, %error, "signal cannot be sent");
+        let sent = match &child.process {
+            Some(process) => process.pidfd.send(signal),
+            None if signal == Signal::Kill => {
+                self.events.push_back(Event::NotStarted(id));
+                return;
+            }
+            None => return,
+        };
+        if let Err(error) = sent {
+            let child = self.nursery.name(id.role);
+            tracing::error!(child, %signal, %error, "signal cannot be sent");
         }
     }
 
@@ -322,84 +403,57 @@ impl<'a> Supervisor<'a> {
             tracing::warn!(%error, "the ready line could not be written");
         }
     }
-
-    fn report(&self, report: &Report) {
-        let generation = self.nursery.generation;
-        // The process may be reaped already; its number then is not known any more.
-        let living = self.children.iter().map(|child| (child.id, child.pid));
-        let known: Vec<(ChildId, Pid)> = living.chain(self.reaped.iter().copied()).collect();
-        let pid =
-            |id: &ChildId| known.iter().find(|(known, _)| known == id).map(|(_, pid)| pid.get());
-        macro_rules! line {
-            ($level:ident, $id:expr, $message:literal $(, $($field:tt)+)?) => {
-                tracing::$level!(
-                    pid = pid($id),
-                    shard = $id.shard,
-                    generation,
-                    incarnation = $id.incarnation,
-                    $($($field)+,)?
-                    $message
-                )
-            };
-        }
-        match report {
-            Report::BootTimeout(id) => line!(error, id, "shard was not ready in time"),
-            Report::Died { child, ended, restart_in: Some(pause) } => {
-                let restart_in_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-                line!(warn, child, "shard died, its place is filled again", %ended, restart_in_ms);
-            }
-            Report::Died { child, ended, restart_in: None } => {
-                line!(error, child, "shard died", %ended);
-            }
-            Report::Failed { child, text } => {
-                line!(error, child, "shard cannot go on", reason = text);
-            }
-            Report::CutOff { shards } => {
-                tracing::warn!(shards, "the time to finish is over: shards are ended at work");
-            }
-            Report::ForceEnded(id) => line!(warn, id, "shard did not leave in time and is ended"),
-            Report::GivingUp(id) => {
-                line!(error, id, "shard never became ready: giving up", tries = GIVE_UP_TRIES);
-            }
-            Report::Gone { child, ended: Ended::Code(0) } => line!(info, child, "shard left"),
-            Report::Gone { child, ended } => line!(warn, child, "shard left badly", %ended),
-            Report::NotSupported(signal) => tracing::warn!(%signal, "signal not supported yet"),
-            // The start screen says it for all of them.
-            Report::Ready(id) if !self.announced && self.logger.form() == Form::Pretty => {
-                line!(debug, id, "shard ready");
-            }
-            Report::Ready(id) => line!(info, id, "shard ready"),
-            Report::Retiring(id) => line!(info, id, "shard was told to leave, a successor starts"),
-            Report::Stalled(id) => line!(error, id, "shard stalled: a turn takes too long"),
-            Report::Stopping { signal, grace } => {
-                let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-                tracing::info!(%signal, grace_ms, "stopping");
-            }
-            Report::Suspended(gap) => {
-                let gap_ms = u64::try_from(gap.as_millis()).unwrap_or(u64::MAX);
-                tracing::warn!(gap_ms, "supervisor stood still");
-            }
-        }
-    }
 }
 
 /// Takes every message that a child has sent, and notes when no more can come.
 fn collect_messages(child: &mut Child, events: &mut VecDeque<Event>) {
-    loop {
+    while child.is_heard {
+        let name = child.id.role;
         match child.channel.receive::<FromChild>() {
-            Ok(Received::Message(message)) => events.push_back(Event::Message(child.id, message)),
-            Ok(Received::Malformed) => {
-                tracing::error!(shard = child.id.shard, "a message of a shard makes no sense");
+            Ok(Received::Message(message)) => {
+                if let FromChild::Started { pid } = message
+                    && let Err(error) = child.introduce(pid)
+                {
+                    tracing::error!(?name, pid, %error, "a worker is not what it says");
+                    continue;
+                }
+                events.push_back(Event::Message(child.id, message));
             }
+            Ok(Received::Malformed) => tracing::error!(?name, "a message makes no sense"),
             Ok(Received::Nothing) => return,
-            Ok(Received::Closed) => break,
+            Ok(Received::Closed) => child.is_heard = false,
             Err(error) => {
-                tracing::error!(shard = child.id.shard, %error, "the channel of a shard broke");
-                break;
+                tracing::error!(?name, %error, "the channel of a process broke");
+                child.is_heard = false;
             }
         }
     }
-    child.is_heard = false;
+    // Nobody holds the other end, so nobody is or will be there.
+    if child.process.is_none() {
+        events.push_back(Event::NotStarted(child.id));
+    }
+}
+
+/// What is to be started. Workers that only a waiting queue calls for are not.
+fn plan(config: &Config) -> Plan {
+    let count = |count: usize| u16::try_from(count).expect("options bound every count");
+    let pool = |(pool, place): (&PoolConfig, &PoolPlace)| PoolPlan {
+        workers: count(place.workers.iter().filter(|worker| !worker.on_demand).count()),
+        boot: pool.boot.timeout,
+        parallel: pool.boot.parallel,
+        stagger: pool.boot.stagger,
+        restarts: RestartLimits {
+            pause_first: pool.restart.pause_first,
+            pause_max: pool.restart.pause_max,
+            tries: pool.restart.tries,
+            window: pool.restart.window,
+        },
+    };
+    Plan {
+        shards: count(config.placement.shards.len()),
+        pools: config.pools.iter().zip(&config.placement.pools).map(pool).collect(),
+        timings: timings(config),
+    }
 }
 
 fn timings(config: &Config) -> Timings {
@@ -421,17 +475,6 @@ const BOOT_MAX: Duration = Duration::from_secs(10);
 const SETTLE: Duration = Duration::from_millis(2);
 const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
 const KILL_AFTER: Duration = Duration::from_secs(1);
-/// Tries that hang until they are killed, with their pauses, fit the window in which deaths count.
-const _: () = {
-    let mut time = Duration::ZERO;
-    let (mut pause, mut tries) = (BACKOFF_FIRST, 0);
-    while tries < GIVE_UP_TRIES {
-        time = time.saturating_add(BOOT_MAX).saturating_add(KILL_AFTER).saturating_add(pause);
-        pause = pause.saturating_mul(2);
-        tries += 1;
-    }
-    assert!(time.as_nanos() < GIVE_UP_WINDOW.as_nanos());
-};
 const LOOK_MIN: Duration = Duration::from_millis(25);
 const LOOK_MAX: Duration = Duration::from_secs(1);
 /// A wait that ends so much later than asked for means that the supervisor was stopped.

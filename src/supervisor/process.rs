@@ -1,38 +1,56 @@
 //! Starting a child: the fork, what the child does first, and the parent's view of it.
 
-use std::fmt;
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use super::state::ChildId;
-use super::{Roles, ShardStart};
+use super::state::{ChildId, Role};
+use super::{Roles, ShardStart, TemplateStart};
 use crate::config::Config;
-use crate::config::cpus::cpu_list;
-use crate::config::placement::ShardPlace;
 use crate::exit::Exit;
 use crate::net::listener::Listener;
-use crate::sys::channel::{self, Channel, FromChild};
+use crate::sys::channel::{self, Channel, FromChild, ToChild, WorkerNumber};
+use crate::sys::newborn::{Newborn, Trouble};
 use crate::sys::page::SharedPage;
 use crate::sys::poll::wait_readable;
-use crate::sys::process::{Ended, Fork, Forked, Pid, PidFd, end_child, fork, reap};
-use crate::sys::signal::{Signal, SignalFd, ignore};
-use crate::sys::title::{Title, set_short_name};
-use crate::sys::{affinity, descriptors};
+use crate::sys::process::{Ended, Fork, Forked, Pid, PidFd, end_child, fork, own_pid, reap};
+use crate::sys::signal::SignalFd;
+use crate::sys::title::Title;
 use crate::telemetry::log::{Identity, Logger};
 
 /// A process that was started, as the supervisor sees it.
 #[derive(Debug)]
 pub(super) struct Child {
     pub(super) id: ChildId,
-    pub(super) pid: Pid,
-    /// Readable once the process is dead.
-    pub(super) pidfd: PidFd,
+    /// `None` while a worker that was ordered has not shown up.
+    pub(super) process: Option<Process>,
     /// Our end of its channel.
     pub(super) channel: Channel,
     /// False once nothing can come from there any more.
     pub(super) is_heard: bool,
-    /// What it writes, we read.
-    pub(super) page: SharedPage,
+    /// What it writes, we read; shards have one.
+    pub(super) page: Option<SharedPage>,
+}
+
+/// How to watch and to signal a process.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) pid: Pid,
+    /// Readable once the process is dead.
+    pub(super) pidfd: PidFd,
+}
+
+impl Child {
+    pub(super) fn pid(&self) -> Option<Pid> {
+        self.process.as_ref().map(|process| process.pid)
+    }
+
+    /// A worker has shown up and says which process it is. It must be one of ours: whoever is
+    /// not would be signalled in its place.
+    pub(super) fn introduce(&mut self, pid: u32) -> io::Result<()> {
+        let pid = Pid::from_number(pid).ok_or(io::ErrorKind::InvalidData)?;
+        self.process = Some(Process { pid, pidfd: PidFd::open_child(pid)? });
+        Ok(())
+    }
 }
 
 /// What came back from a process that did one thing.
@@ -82,155 +100,192 @@ pub(super) struct Nursery<'a> {
 
 impl Nursery<'_> {
     /// Forks a shard. In the child this does not return.
-    pub(super) fn spawn(
+    pub(super) fn spawn_shard(
         &self,
         id: ChildId,
+        shard: u16,
         listeners: &[Listener],
         title: &mut Option<Title>,
     ) -> io::Result<Child> {
         let (ours, theirs) = channel::pair()?;
         let page = SharedPage::map()?;
         match fork()? {
-            Fork::Child(forked) => forked
-                .exit_with(|forked| self.child_main(forked, id, listeners, title, theirs, page)),
-            Fork::Parent(pid) => adopt(id, pid, ours, page).inspect_err(|_| end(id, pid)),
+            Fork::Child(forked) => forked.exit_with(|forked| {
+                let newborn = Newcomer { nursery: self, forked, id, channel: theirs };
+                newborn.live_as_shard(shard, listeners, title, page)
+            }),
+            Fork::Parent(pid) => adopt(id, pid, ours, Some(page)).inspect_err(|_| end(pid)),
         }
     }
 
-    fn child_main(
+    /// Forks the template of a pool. In the child this does not return.
+    pub(super) fn spawn_template(
         &self,
-        forked: &Forked,
         id: ChildId,
+        pool: u16,
+        title: &mut Option<Title>,
+    ) -> io::Result<Child> {
+        let (ours, theirs) = channel::pair()?;
+        let supervisor = own_pid();
+        match fork()? {
+            Fork::Child(forked) => forked.exit_with(|forked| {
+                let newborn = Newcomer { nursery: self, forked, id, channel: theirs };
+                newborn.live_as_template(pool, supervisor, title)
+            }),
+            Fork::Parent(pid) => adopt(id, pid, ours, None).inspect_err(|_| end(pid)),
+        }
+    }
+
+    /// Has a template fork a worker, which says itself which process it is.
+    pub(super) fn order(&self, id: ChildId, index: u16, template: &Child) -> io::Result<Child> {
+        let (ours, theirs) = channel::pair()?;
+        let number = WorkerNumber { index, incarnation: id.incarnation };
+        template.channel.send_with(&ToChild::Fork(number), &theirs)?;
+        Ok(Child { id, process: None, channel: ours, is_heard: true, page: None })
+    }
+
+    /// What a process is called, in every log and in `ps`.
+    pub(super) fn name(&self, role: Role) -> String {
+        let of_pool = |pool: u16| &self.config.pools[usize::from(pool)].name;
+        match role {
+            Role::Shard(shard) => format!("shard/{shard}"),
+            Role::Template { pool } => format!("{}/template", of_pool(pool)),
+            Role::Worker { pool, index } => format!("{}/{index}", of_pool(pool)),
+        }
+    }
+
+    /// The CPUs of a process; none for those that it inherits. One that floats gets all CPUs that
+    /// we may use: what it inherited is where the supervisor is. A template runs where its
+    /// workers do.
+    fn cpus(&self, role: Role) -> Vec<usize> {
+        let placement = &self.config.placement;
+        let pinned: Vec<Option<usize>> = match role {
+            Role::Shard(shard) => vec![placement.shards[usize::from(shard)].cpu],
+            Role::Template { pool } | Role::Worker { pool, .. } => {
+                let workers = &placement.pools[usize::from(pool)].workers;
+                workers.iter().map(|worker| worker.cpu).collect()
+            }
+        };
+        match pinned.into_iter().collect::<Option<Vec<usize>>>() {
+            Some(mut cpus) => {
+                cpus.sort_unstable();
+                cpus.dedup();
+                cpus
+            }
+            None => placement.floating_cpus(),
+        }
+    }
+}
+
+/// A process that was just forked, on its way to its role.
+struct Newcomer<'a> {
+    nursery: &'a Nursery<'a>,
+    forked: &'a Forked,
+    id: ChildId,
+    channel: Channel,
+}
+
+impl Newcomer<'_> {
+    fn live_as_shard(
+        self,
+        shard: u16,
         listeners: &[Listener],
         title: &mut Option<Title>,
-        channel: Channel,
         page: SharedPage,
     ) -> u8 {
-        let prepared = self.prepare(forked, id, listeners, title, &channel);
-        let (listeners, signals, supervisor) = match prepared {
-            Ok(prepared) => prepared,
-            Err(trouble) => return trouble.tell(&channel),
+        let copies = listeners.iter().map(Listener::duplicate).collect::<io::Result<Vec<_>>>();
+        let settled = copies.map_err(Trouble::of("dup of a listener")).and_then(|listeners| {
+            let fds: Vec<BorrowedFd<'_>> = listeners.iter().map(AsFd::as_fd).collect();
+            let (signals, supervisor) = self.settle(&fds, title)?;
+            Ok((listeners, signals, supervisor))
+        });
+        let (listeners, signals, supervisor) = match settled {
+            Ok(settled) => settled,
+            Err(trouble) => return tell(&trouble, &self.channel),
         };
-        let placement = self.placement(id);
+        let nursery = self.nursery;
+        let place = nursery.config.placement.shards[usize::from(shard)];
         let start = ShardStart {
-            shard: id.shard,
-            cpu: placement.cpu,
-            dedicated: placement.dedicated,
-            generation: self.generation,
-            incarnation: id.incarnation,
+            shard,
+            cpu: place.cpu,
+            dedicated: place.dedicated,
+            generation: nursery.generation,
+            incarnation: self.id.incarnation,
             listeners,
-            channel,
+            channel: self.channel,
             signals,
             supervisor,
-            config: self.config,
+            config: nursery.config,
             page,
         };
-        (self.roles.shard)(start).code()
+        (nursery.roles.shard)(start).code()
     }
 
-    /// Makes this process one that owns nothing but its own things.
-    fn prepare(
-        &self,
-        forked: &Forked,
-        id: ChildId,
-        listeners: &[Listener],
-        title: &mut Option<Title>,
-        channel: &Channel,
-    ) -> Result<(Vec<Listener>, SignalFd, PidFd), Trouble> {
-        let step = |step| move |error| Trouble { step, error, exit: Exit::System };
-        forked.leave_process_group().map_err(step("setpgid"))?;
-        // First of all: memory comes from the node of the CPU that first touches it, and every
-        // thread inherits the mask.
-        self.pin(id)?;
-        name_process(id, title);
-        self.logger.identify(Identity {
-            process: id.to_string(),
-            shard: Some(id.shard),
-            generation: Some(self.generation),
-        });
-        descriptors::stdin_from_null().map_err(step("/dev/null as standard input"))?;
-        for signal in IGNORED {
-            ignore(signal).map_err(step("ignoring a signal"))?;
-        }
-        let signals = SignalFd::open(&[Signal::Interrupt, Signal::Terminate]);
-        let signals = signals.map_err(step("signalfd"))?;
-        let listeners: Result<Vec<_>, _> = listeners.iter().map(Listener::duplicate).collect();
-        let listeners = listeners.map_err(step("dup of a listener"))?;
-        let supervisor = self.supervisor.duplicate().map_err(step("dup of a pidfd"))?;
-        let mut keep = vec![channel.as_fd(), signals.as_fd(), supervisor.as_fd()];
-        keep.extend(listeners.iter().map(AsFd::as_fd));
-        descriptors::close_all_but(forked, &keep).map_err(step("close_range"))?;
-        if !forked.follow_parent().map_err(step("PDEATHSIG"))? {
-            let error = io::Error::other("the supervisor is gone already");
-            return Err(Trouble { step: "start", error, exit: Exit::System });
-        }
-        Ok((listeners, signals, supervisor))
-    }
-
-    /// Puts this process where it was planned. One that floats gets all CPUs that we may use:
-    /// what it inherited is where the supervisor is.
-    fn pin(&self, id: ChildId) -> Result<(), Trouble> {
-        let floating = self.config.placement.floating_cpus();
-        let (result, place) = match self.placement(id).cpu {
-            Some(cpu) => (affinity::pin(cpu), format!("CPU {cpu}")),
-            None if floating.is_empty() => return Ok(()),
-            None => (affinity::confine_to(&floating), format!("CPUs {}", cpu_list(&floating))),
+    fn live_as_template(self, pool: u16, parent: Pid, title: &mut Option<Title>) -> u8 {
+        let (signals, supervisor) = match self.settle(&[], title) {
+            Ok(settled) => settled,
+            Err(trouble) => return tell(&trouble, &self.channel),
         };
-        result.map_err(|error| {
-            let error = io::Error::new(error.kind(), format!("{place}: {error}"));
-            Trouble { step: "pinning", error, exit: Exit::Permission }
-        })
+        let nursery = self.nursery;
+        let start = TemplateStart {
+            pool,
+            generation: nursery.generation,
+            channel: self.channel,
+            signals,
+            supervisor,
+            supervisor_pid: parent,
+            config: nursery.config,
+            logger: nursery.logger,
+            title,
+        };
+        (nursery.roles.template)(start).code()
     }
 
-    fn placement(&self, id: ChildId) -> ShardPlace {
-        self.config.placement.shards[usize::from(id.shard)]
+    /// Makes this process one that owns nothing but its own things, `keep` among them.
+    fn settle(
+        &self,
+        keep: &[BorrowedFd<'_>],
+        title: &mut Option<Title>,
+    ) -> Result<(SignalFd, PidFd), Trouble> {
+        let (nursery, role) = (self.nursery, self.id.role);
+        let name = nursery.name(role);
+        nursery.logger.identify(Identity {
+            process: name.clone(),
+            shard: if let Role::Shard(shard) = role { Some(shard) } else { None },
+            generation: Some(nursery.generation),
+        });
+        let supervisor = nursery.supervisor.duplicate();
+        let supervisor = supervisor.map_err(Trouble::of("dup of a pidfd"))?;
+        let mut fds = vec![self.channel.as_fd(), supervisor.as_fd()];
+        fds.extend(keep);
+        let newborn = Newborn { name: &name, cpus: &nursery.cpus(role), keep: &fds };
+        let signals = newborn.settle(self.forked, title)?;
+        if !self.forked.follow_parent().map_err(Trouble::of("PDEATHSIG"))? {
+            return Err(Trouble::of("start")(io::Error::other("the supervisor is gone already")));
+        }
+        Ok((signals, supervisor))
     }
 }
 
 /// Takes what is needed to watch a process that was just forked.
-fn adopt(id: ChildId, pid: Pid, channel: Channel, page: SharedPage) -> io::Result<Child> {
-    page.keep_from_children()?;
-    Ok(Child { id, pid, pidfd: PidFd::open(pid)?, channel, is_heard: true, page })
+fn adopt(id: ChildId, pid: Pid, channel: Channel, page: Option<SharedPage>) -> io::Result<Child> {
+    page.as_ref().map_or(Ok(()), SharedPage::keep_from_children)?;
+    let process = Process { pid, pidfd: PidFd::open(pid)? };
+    Ok(Child { id, process: Some(process), channel, is_heard: true, page })
 }
 
 /// Ends a process that cannot be watched: it would take clients and nobody could stop it.
-fn end(id: ChildId, pid: Pid) {
+fn end(pid: Pid) {
     if let Err(error) = end_child(pid) {
-        tracing::error!(pid = pid.get(), shard = id.shard, %error, "process cannot be ended");
+        tracing::error!(pid = pid.get(), %error, "process cannot be ended");
     }
 }
 
-/// What `ps` and `top` show. That a name could not be set hurts nobody.
-fn name_process(id: ChildId, title: &mut Option<Title>) {
-    if let Some(title) = title {
-        title.set(&format!("corewise: {id}"));
-    }
-    let _ = set_short_name(&format!("cw:{id}"));
+/// Tells the supervisor why a process could not even begin, and returns the exit code.
+fn tell(trouble: &Trouble, channel: &Channel) -> u8 {
+    let exit = if trouble.forbidden { Exit::Permission } else { Exit::System };
+    let code = exit.code();
+    // When nobody listens, the exit code alone has to say it.
+    let _ = channel.send(&FromChild::Failed { code, text: trouble.to_string() });
+    code
 }
-
-/// Why a child could not even begin.
-struct Trouble {
-    step: &'static str,
-    error: io::Error,
-    exit: Exit,
-}
-
-impl Trouble {
-    /// Tells the supervisor, and returns the exit code.
-    fn tell(&self, channel: &Channel) -> u8 {
-        let code = self.exit.code();
-        // When nobody listens, the exit code alone has to say it.
-        let _ = channel.send(&FromChild::Failed { code, text: self.to_string() });
-        code
-    }
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} failed: {}", self.step, self.error)
-    }
-}
-
-/// Signals that mean something to a supervisor only: sent to a child, they must not end it.
-const IGNORED: [Signal; 6] =
-    [Signal::Hangup, Signal::TtyIn, Signal::TtyOut, Signal::User1, Signal::User2, Signal::Window];

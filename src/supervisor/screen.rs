@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::config::cpus::cpu_list;
-use crate::config::placement;
+use crate::config::placement::{self, WorkerPlace};
 
 /// Everything that the screen shows.
 #[derive(Debug)]
@@ -22,7 +22,40 @@ pub(super) struct Screen<'a> {
     /// The CPU of each shard, if it is pinned.
     pub(super) cpus: &'a [Option<usize>],
     pub(super) usable_cpus: usize,
+    pub(super) pools: Vec<PoolRow<'a>>,
     pub(super) notes: &'a [Note],
+}
+
+/// A pool with its workers.
+#[derive(Debug)]
+pub(super) struct PoolRow<'a> {
+    pub(super) name: &'a str,
+    /// What it runs.
+    pub(super) runs: &'static str,
+    pub(super) workers: &'a [WorkerPlace],
+}
+
+impl PoolRow<'_> {
+    /// "3 workers on CPUs 0-1, 1 in the background".
+    pub(super) fn places(&self) -> String {
+        let at_start = self.workers.iter().filter(|worker| !worker.on_demand);
+        let count = at_start.clone().count();
+        let mut cpus: Vec<usize> = at_start.clone().filter_map(|worker| worker.cpu).collect();
+        cpus.sort_unstable();
+        cpus.dedup();
+        let mut text = format!("{count} {}", plural(count, "worker"));
+        text += &match cpus.as_slice() {
+            [] => ", not pinned".to_owned(),
+            cpus => format!(" on {} {}", plural(cpus.len(), "CPU"), cpu_list(cpus)),
+        };
+        let background = at_start.filter(|worker| worker.background).count();
+        if background > 0 {
+            let how_many =
+                if background == count { String::new() } else { format!("{background} ") };
+            text += &format!(", {how_many}in the background");
+        }
+        text
+    }
 }
 
 /// Something that is not as it was asked for, or that one should know.
@@ -57,6 +90,9 @@ impl Screen<'_> {
         }
         let usable = format!("{} {} usable", self.usable_cpus, plural(self.usable_cpus, "CPU"));
         row(&mut text, "shards", &self.shards(), &usable);
+        for pool in &self.pools {
+            row(&mut text, &format!("pool {}", pool.name), pool.runs, &pool.places());
+        }
         for note in self.notes {
             // Writing to a String cannot fail.
             let _ = write!(text, "\n  note  {}", note.message);
@@ -129,6 +165,7 @@ mod tests {
         let addresses = ["127.0.0.1:8000".parse().unwrap(), "[::1]:8000".parse().unwrap()];
         let note = |message: &str, fix: &str| Note { message: message.into(), fix: fix.into() };
         let notes = [note("it is late", "sleep"), note("the sun shines", "")];
+        let workers = [worker(Some(1), true, false), worker(Some(2), false, false)];
         let screen = Screen {
             version: "0.1.0",
             pid: 4711,
@@ -139,6 +176,7 @@ mod tests {
             backlog: 4096,
             cpus: &[Some(0), Some(1)],
             usable_cpus: 16,
+            pools: vec![PoolRow { name: "cpu", runs: "native", workers: &workers }],
             notes: &notes,
         };
         let expected = "\
@@ -147,12 +185,36 @@ corewise 0.1.0   pid 4711   io_uring (kernel 6.18)   corewise.toml
   listening   http://127.0.0.1:8000            4096 backlog per shard
               http://[::1]:8000
   shards      2 on CPUs 0-1                    16 CPUs usable
+  pool cpu    native                           2 workers on CPUs 1-2, 1 in the background
 
   note  it is late
         fix: sleep
   note  the sun shines
 ";
         assert_eq!(screen.render(), expected);
+    }
+
+    fn worker(cpu: Option<usize>, background: bool, on_demand: bool) -> WorkerPlace {
+        WorkerPlace {
+            cpu,
+            l3: None,
+            node: None,
+            background,
+            shared: background,
+            spins: false,
+            on_demand,
+        }
+    }
+
+    #[test]
+    fn pools_say_where_their_workers_are() {
+        let places =
+            |workers: &[WorkerPlace]| PoolRow { name: "cpu", runs: "native", workers }.places();
+        assert_eq!(places(&[worker(None, false, false)]), "1 worker, not pinned");
+        let one_later = [worker(Some(3), false, false), worker(Some(4), false, true)];
+        assert_eq!(places(&one_later), "1 worker on CPU 3");
+        let behind = [worker(Some(0), true, false), worker(Some(0), true, false)];
+        assert_eq!(places(&behind), "2 workers on CPU 0, in the background");
     }
 
     #[test]

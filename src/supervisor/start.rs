@@ -5,11 +5,11 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::process::run_apart;
-use super::screen::{Note, Screen, show};
+use super::screen::{Note, PoolRow, Screen, show};
 use super::{Engine, ProbeError, Roles};
-use crate::config::Config;
 use crate::config::cpus::cpu_list;
 use crate::config::grants::{Finding, Grants};
+use crate::config::{Config, PoolKind};
 use crate::exit::Exit;
 use crate::net::listener::{BindError, Group, Listener, open_group};
 use crate::sys::memory::{self, Limit};
@@ -113,6 +113,7 @@ impl Prepared {
             backlog: self.config.server.backlog,
             cpus: &cpus,
             usable_cpus: self.config.placement.usable.len(),
+            pools: pool_rows(&self.config),
             notes: &self.notes,
         };
         if self.logger.form() == Form::Pretty {
@@ -131,10 +132,26 @@ impl Prepared {
             cpus = pinned.as_deref(),
             "starting"
         );
+        for pool in &screen.pools {
+            tracing::info!(pool = pool.name, runs = pool.runs, workers = pool.places(), "pool");
+        }
         for note in &self.notes {
             tracing::warn!(fix = note.fix, "{}", note.message);
         }
     }
+}
+
+fn pool_rows(config: &Config) -> Vec<PoolRow<'_>> {
+    let pools = config.pools.iter().zip(&config.placement.pools);
+    let rows = pools.map(|(pool, place)| PoolRow {
+        name: &pool.name,
+        runs: match pool.kind {
+            PoolKind::Native => "native",
+            PoolKind::Python => "python",
+        },
+        workers: &place.workers,
+    });
+    rows.collect()
 }
 
 /// Makes refusals in the form of the log.

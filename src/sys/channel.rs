@@ -4,13 +4,15 @@
 //! few bytes: one for its kind, then its fields in little-endian order. Message bounds are kept
 //! by the socket; the other side may be broken, so whatever it sends is decoded as input.
 
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 
 /// What the supervisor tells a child.
@@ -23,8 +25,19 @@ pub enum ToChild {
         /// How long what runs may take.
         grace: Duration,
     },
+    /// To a template: fork a worker, whose end of its channel comes along.
+    Fork(WorkerNumber),
     /// Leave at once; nothing is finished.
     Stop,
+}
+
+/// Which worker of its pool a process is to be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct WorkerNumber {
+    /// Its index.
+    pub index: u16,
+    /// + 1 per restart of that place.
+    pub incarnation: u32,
 }
 
 /// What a child tells the supervisor.
@@ -39,8 +52,14 @@ pub enum FromChild {
         /// One line for people: what failed and what to do.
         text: String,
     },
-    /// The child serves.
+    /// The child serves; of a template: it has loaded, and forks workers.
     Ready,
+    /// A worker lives, and has its parent. Its template started it, so the supervisor does not
+    /// know its number yet.
+    Started {
+        /// The number of its process.
+        pid: u32,
+    },
     /// The child was told by a signal to leave: it accepts nothing more, finishes what it has,
     /// and its listeners need a successor now.
     Retiring,
@@ -81,12 +100,36 @@ pub trait Message: Sized {
 }
 
 impl Channel {
+    /// A second descriptor for the same end.
+    pub fn duplicate(&self) -> io::Result<Self> {
+        Ok(Self { socket: super::descriptors::duplicate(&self.socket)? })
+    }
+
     /// Sends a message; an error also when the other end is gone or its queue is full.
     pub fn send(&self, message: &impl Message) -> io::Result<()> {
+        self.send_all(message, &mut SendAncillaryBuffer::default())
+    }
+
+    /// Sends a message with the end of another channel.
+    pub fn send_with(&self, message: &impl Message, channel: &Self) -> io::Result<()> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut along = SendAncillaryBuffer::new(&mut space);
+        let fds = [channel.as_fd()];
+        if !along.push(SendAncillaryMessage::ScmRights(&fds)) {
+            return Err(io::Error::from(io::ErrorKind::OutOfMemory));
+        }
+        self.send_all(message, &mut along)
+    }
+
+    fn send_all(
+        &self,
+        message: &impl Message,
+        along: &mut SendAncillaryBuffer<'_, '_, '_>,
+    ) -> io::Result<()> {
         let mut bytes = Vec::with_capacity(MESSAGE_BYTES_MAX);
         message.encode(&mut bytes);
         loop {
-            match send(&self.socket, &bytes, SendFlags::NOSIGNAL) {
+            match sendmsg(&self.socket, &[IoSlice::new(&bytes)], along, SendFlags::NOSIGNAL) {
                 Ok(_) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
@@ -96,17 +139,32 @@ impl Channel {
 
     /// Takes the next message.
     pub fn receive<M: Message>(&self) -> io::Result<Received<M>> {
+        self.receive_with().map(|(received, _)| received)
+    }
+
+    /// Takes the next message, with the end of another channel if one came along.
+    pub fn receive_with<M: Message>(&self) -> io::Result<(Received<M>, Option<Self>)> {
         let mut bytes = [0u8; MESSAGE_BYTES_MAX];
-        loop {
-            let length = match recv(&self.socket, &mut bytes, RecvFlags::empty()) {
-                Ok((0, _)) | Err(Errno::CONNRESET) => return Ok(Received::Closed),
-                Ok((length, _)) => length,
-                Err(Errno::AGAIN) => return Ok(Received::Nothing),
-                Err(Errno::INTR) => continue,
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut along = RecvAncillaryBuffer::new(&mut space);
+        let length = loop {
+            let mut parts = [IoSliceMut::new(&mut bytes)];
+            match recvmsg(&self.socket, &mut parts, &mut along, RecvFlags::CMSG_CLOEXEC) {
+                Ok(message) if message.bytes == 0 => return Ok((Received::Closed, None)),
+                Ok(message) => break message.bytes,
+                Err(Errno::CONNRESET) => return Ok((Received::Closed, None)),
+                Err(Errno::AGAIN) => return Ok((Received::Nothing, None)),
+                Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
-            };
-            return Ok(M::decode(&bytes[..length]).map_or(Received::Malformed, Received::Message));
-        }
+            }
+        };
+        let mut descriptors = along.drain().filter_map(|part| match part {
+            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+            _ => None,
+        });
+        let channel = descriptors.next().map(|socket| Self { socket });
+        let message = M::decode(&bytes[..length]);
+        Ok((message.map_or(Received::Malformed, Received::Message), channel))
     }
 }
 
@@ -124,6 +182,11 @@ impl Message for ToChild {
                 let milliseconds = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
                 out.extend_from_slice(&milliseconds.to_le_bytes());
             }
+            Self::Fork(WorkerNumber { index, incarnation }) => {
+                out.push(FORK);
+                out.extend_from_slice(&index.to_le_bytes());
+                out.extend_from_slice(&incarnation.to_le_bytes());
+            }
             Self::Stop => out.push(STOP),
         }
     }
@@ -133,6 +196,13 @@ impl Message for ToChild {
             (&DRAIN, rest) => {
                 let milliseconds = u64::from_le_bytes(rest.try_into().ok()?);
                 Some(Self::Drain { grace: Duration::from_millis(milliseconds) })
+            }
+            (&FORK, rest) => {
+                let (index, incarnation) = rest.split_first_chunk()?;
+                Some(Self::Fork(WorkerNumber {
+                    index: u16::from_le_bytes(*index),
+                    incarnation: u32::from_le_bytes(incarnation.try_into().ok()?),
+                }))
             }
             (&STOP, []) => Some(Self::Stop),
             _ => None,
@@ -152,6 +222,10 @@ impl Message for FromChild {
             }
             Self::Ready => out.push(READY),
             Self::Retiring => out.push(RETIRING),
+            Self::Started { pid } => {
+                out.push(STARTED);
+                out.extend_from_slice(&pid.to_le_bytes());
+            }
         }
     }
 
@@ -164,6 +238,9 @@ impl Message for FromChild {
             }
             (&READY, []) => Some(Self::Ready),
             (&RETIRING, []) => Some(Self::Retiring),
+            (&STARTED, pid) => {
+                Some(Self::Started { pid: u32::from_le_bytes(pid.try_into().ok()?) })
+            }
             _ => None,
         }
     }
@@ -173,11 +250,13 @@ impl Message for FromChild {
 const MESSAGE_BYTES_MAX: usize = 512;
 
 const DRAIN: u8 = b'D';
+const FORK: u8 = b'F';
 const STOP: u8 = b'S';
 const ACCEPT_CLOSED: u8 = b'c';
 const FAILED: u8 = b'f';
 const READY: u8 = b'r';
 const RETIRING: u8 = b't';
+const STARTED: u8 = b's';
 
 #[cfg(test)]
 mod tests {
@@ -197,12 +276,14 @@ mod tests {
     #[test]
     fn messages_come_back() {
         check(ToChild::Drain { grace: Duration::from_millis(12_345) });
+        check(ToChild::Fork(WorkerNumber { index: 513, incarnation: 70_000 }));
         check(ToChild::Stop);
         check(FromChild::AcceptClosed);
         check(FromChild::Failed { code: 71, text: "no memory: raise memlock".into() });
         check(FromChild::Failed { code: 0, text: String::new() });
         check(FromChild::Ready);
         check(FromChild::Retiring);
+        check(FromChild::Started { pid: 4_000_000 });
     }
 
     #[test]
@@ -217,15 +298,33 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_malformed() {
-        for bytes in [&b"?"[..], b"D", b"D1234567", b"S1", b"r1", b"\0"] {
+        for bytes in [&b"?"[..], b"D", b"D1234567", b"F12345", b"F", b"S1", b"r1", b"\0"] {
             assert_eq!(ToChild::decode(bytes), None, "{bytes:?}");
         }
-        for bytes in [&b""[..], b"f", b"rr", b"c\0", b"D"] {
+        for bytes in [&b""[..], b"f", b"rr", b"c\0", b"s123", b"D"] {
             assert_eq!(FromChild::decode(bytes), None, "{bytes:?}");
         }
         let (one, other) = pair().unwrap();
-        send(&one.socket, b"nonsense", SendFlags::NOSIGNAL).unwrap();
+        rustix::net::send(&one.socket, b"nonsense", SendFlags::NOSIGNAL).unwrap();
         assert_eq!(other.receive::<ToChild>().unwrap(), Received::Malformed);
+    }
+
+    #[test]
+    fn a_channel_travels_through_a_channel() {
+        let (one, other) = pair().unwrap();
+        let (ours, theirs) = pair().unwrap();
+        one.send_with(&ToChild::Stop, &theirs).unwrap();
+        one.send(&ToChild::Stop).unwrap();
+        drop(theirs);
+        let (message, theirs) = other.receive_with().unwrap();
+        assert_eq!(message, Received::Message(ToChild::Stop));
+        theirs.unwrap().send(&FromChild::Ready).unwrap();
+        assert_eq!(ours.receive().unwrap(), Received::Message(FromChild::Ready));
+        assert_eq!(ours.receive::<FromChild>().unwrap(), Received::Closed);
+        let (message, nothing) = other.receive_with().unwrap();
+        assert_eq!(message, Received::Message(ToChild::Stop));
+        assert!(nothing.is_none());
+        assert_eq!(other.receive::<ToChild>().unwrap(), Received::Nothing);
     }
 
     #[test]

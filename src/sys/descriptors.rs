@@ -70,6 +70,11 @@ pub fn duplicate(fd: impl AsFd) -> io::Result<OwnedFd> {
     Ok(copy)
 }
 
+/// Whether an operation failed because its descriptor is no socket.
+pub fn is_not_a_socket(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ENOTSOCK)
+}
+
 fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
     // SAFETY: close_range takes no pointers. Descriptors closed here may be owned by values of
     // this process; the only caller holds a `Forked`, whose process never uses or drops such a

@@ -8,11 +8,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rustix::io::Errno;
 use rustix::process::{
-    Pid as RawPid, PidfdFlags, WaitOptions, getpid, getppid, kill_process, pidfd_open,
-    pidfd_send_signal, set_child_subreaper, set_parent_process_death_signal, setpgid, wait,
-    waitpid,
+    Pid as RawPid, PidfdFlags, WaitId, WaitIdOptions, WaitOptions, getpid, getppid, kill_process,
+    pidfd_open, pidfd_send_signal, set_child_subreaper, set_parent_process_death_signal, setpgid,
+    wait, waitid, waitpid,
 };
 
+use super::poll::wait_readable;
 use super::signal::{self, Signal};
 
 /// The number of a process.
@@ -20,6 +21,12 @@ use super::signal::{self, Signal};
 pub struct Pid(u32);
 
 impl Pid {
+    /// The process with this number, if it can be one.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self(number).to_rustix().ok().map(|_| Self(number))
+    }
+
     /// The number as such.
     #[must_use]
     pub const fn get(self) -> u32 {
@@ -81,9 +88,17 @@ impl Forked {
 
     /// Asks the kernel for TERM when the parent dies. False when it is dead already.
     pub fn follow_parent(&self) -> io::Result<bool> {
-        set_parent_process_death_signal(Some(Signal::Terminate.to_rustix()))?;
-        // The parent may have died before the line above; then the signal never comes.
-        Ok(parent_pid() == Some(self.parent))
+        follow(self.parent)
+    }
+
+    /// The same for a process whose parent leaves at once, which `parent` tells: waits until
+    /// `guardian` has taken the place of the parent. False when somebody else has.
+    ///
+    /// Asked for before, the signal would come as the parent leaves.
+    pub fn follow_guardian(&self, parent: &PidFd, guardian: Pid) -> io::Result<bool> {
+        // The kernel gives orphans away before it says that their parent is dead.
+        while wait_readable(&[parent.as_fd()], None)? != [true] {}
+        Ok(parent_pid() == Some(guardian) && follow(guardian)?)
     }
 
     /// Runs `body` and ends the process with the code it returns, or 101 if it panics.
@@ -94,6 +109,12 @@ impl Forked {
         let code = catch_unwind(AssertUnwindSafe(|| body(&self))).unwrap_or(PANIC_CODE);
         exit_now(code)
     }
+}
+
+fn follow(parent: Pid) -> io::Result<bool> {
+    set_parent_process_death_signal(Some(Signal::Terminate.to_rustix()))?;
+    // The parent may have died before the line above; then the signal never comes.
+    Ok(parent_pid() == Some(parent))
 }
 
 /// Which side of a fork this is.
@@ -120,6 +141,34 @@ pub fn fork() -> io::Result<Fork> {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(Fork::Child(Forked { parent })),
         pid => Ok(Fork::Parent(Pid(pid.unsigned_abs()))),
+    }
+}
+
+/// Forks a process that is nobody's child here: its parent leaves at once, so that it goes to the
+/// nearest ancestor that adopts orphans. `body` gets the parent, for `Forked::follow_guardian`.
+pub fn fork_orphan(body: impl FnOnce(&Forked, PidFd) -> u8) -> io::Result<()> {
+    let parent = match fork()? {
+        Fork::Child(forked) => forked.exit_with(|_| fork_and_leave(body)),
+        Fork::Parent(parent) => parent,
+    };
+    match wait_for(parent)? {
+        Ended::Code(0) => Ok(()),
+        Ended::Code(code) => Err(io::Error::from_raw_os_error(code.into())),
+        ended => Err(io::Error::other(format!("the process between was ended by {ended}"))),
+    }
+}
+
+/// In the process between; the code is 0 or the number of an error, which fits: those of fork and
+/// pidfd_open are small.
+fn fork_and_leave(body: impl FnOnce(&Forked, PidFd) -> u8) -> u8 {
+    let forked = PidFd::open(own_pid()).and_then(|own| Ok((fork()?, own)));
+    match forked {
+        Ok((Fork::Child(forked), parent)) => forked.exit_with(|forked| body(forked, parent)),
+        Ok((Fork::Parent(_), _)) => 0,
+        Err(error) => {
+            let number = error.raw_os_error().and_then(|number| u8::try_from(number).ok());
+            number.unwrap_or(u8::MAX)
+        }
     }
 }
 
@@ -156,6 +205,14 @@ impl PidFd {
     /// Opens it. The process must be this one, or a child that is not reaped yet.
     pub fn open(pid: Pid) -> io::Result<Self> {
         Ok(Self { fd: pidfd_open(pid.to_rustix()?, PidfdFlags::empty())? })
+    }
+
+    /// Opens it, if it is a child of this process that is not reaped yet.
+    pub fn open_child(pid: Pid) -> io::Result<Self> {
+        let pidfd = Self::open(pid)?;
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        waitid(WaitId::PidFd(pidfd.as_fd()), look)?;
+        Ok(pidfd)
     }
 
     /// A second descriptor for the same process.
@@ -222,18 +279,48 @@ pub fn reap() -> io::Result<Option<(Pid, Ended)>> {
     }
 }
 
+/// A dead child of this process that is not reaped yet; `None` when none is dead.
+pub fn dead_child() -> io::Result<Option<Pid>> {
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: all zero is a valid siginfo_t.
+    let mut found: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    loop {
+        // SAFETY: `found` is valid for writes and outlives the call.
+        let result = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut found, options) };
+        if result == 0 {
+            // SAFETY: waitid has filled in the fields of a child's change, or left them all zero.
+            let number = unsafe { found.si_pid() };
+            return Ok(u32::try_from(number).ok().and_then(Pid::from_number));
+        }
+        match io::Error::last_os_error() {
+            error if error.kind() == io::ErrorKind::Interrupted => {}
+            error if error.raw_os_error() == Some(libc::ECHILD) => return Ok(None),
+            error => return Err(error),
+        }
+    }
+}
+
+/// Waits until a child of this process is dead, and reaps it.
+pub fn wait_for(pid: Pid) -> io::Result<Ended> {
+    loop {
+        match waitpid(Some(pid.to_rustix()?), WaitOptions::empty()) {
+            Ok(found) => {
+                if let Some(ended) = found.and_then(|(_, status)| ended(status)) {
+                    return Ok(ended);
+                }
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 /// Kills a child of this process and waits until it is reaped. It must not be reaped already.
 pub fn end_child(pid: Pid) -> io::Result<()> {
     let raw = pid.to_rustix()?;
     // Nobody else can have this number: a dead child keeps it until it is reaped below.
     kill_process(raw, Signal::Kill.to_rustix())?;
-    loop {
-        match waitpid(Some(raw), WaitOptions::empty()) {
-            Ok(_) => return Ok(()),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+    wait_for(pid).map(drop)
 }
 
 fn ended(status: rustix::process::WaitStatus) -> Option<Ended> {
@@ -272,6 +359,19 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
         end_child(Pid(child.id())).unwrap();
         assert!(child.wait().is_err(), "it is reaped already");
+    }
+
+    #[test]
+    fn only_children_open_as_children() {
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = Pid::from_number(child.id()).unwrap();
+        assert!(PidFd::open_child(pid).is_ok());
+        assert!(PidFd::open_child(own_pid()).is_err());
+        end_child(pid).unwrap();
+        assert!(PidFd::open_child(pid).is_err(), "it is reaped already");
+        assert!(child.wait().is_err());
+        assert_eq!(Pid::from_number(0), None);
+        assert_eq!(Pid::from_number(u32::MAX), None);
     }
 
     #[test]

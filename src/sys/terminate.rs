@@ -24,7 +24,7 @@ static SECONDS: AtomicU32 = AtomicU32::new(0);
 /// Let TERM count up the eventfd that is returned. If the parent of this moment is gone by then,
 /// the process is also ended by ALRM `seconds` after it, whatever it is doing.
 ///
-/// For the process's main thread, once; the eventfd stays open for good.
+/// For the main thread, once in each process; a fork calls it anew. The eventfd stays open.
 ///
 /// # Errors
 /// When the process is out of descriptors.

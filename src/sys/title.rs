@@ -57,9 +57,18 @@ impl Title {
 /// Sets the short name of the calling thread, which is that of the process in its first thread.
 /// It holds 15 bytes and is cut to them.
 pub fn set_short_name(name: &str) -> io::Result<()> {
-    let bytes: Vec<u8> = name.bytes().filter(|&byte| byte != 0).take(15).collect();
+    let bytes: Vec<u8> = name.bytes().filter(|&byte| byte != 0).take(SHORT_NAME_BYTES).collect();
     let name = CString::new(bytes).expect("NUL bytes were filtered out");
     Ok(rustix::thread::set_name(&name)?)
+}
+
+/// The short name of the process that is called `name`, as in `shard/0`: what is too long for the
+/// 15 bytes is cut in front of the slash, never behind it, where its index stands.
+#[must_use]
+pub fn short_name(name: &str) -> String {
+    let (group, rest) = name.split_at(name.rfind('/').unwrap_or(name.len()));
+    let room = SHORT_NAME_BYTES.saturating_sub(SHORT_PREFIX.len() + rest.len());
+    format!("{SHORT_PREFIX}{}{rest}", &group[..group.floor_char_boundary(room)])
 }
 
 /// Addresses of the strings that the kernel put on the stack.
@@ -116,9 +125,22 @@ fn move_environment(area: &Area) {
     }
 }
 
+/// What the kernel keeps of a short name.
+const SHORT_NAME_BYTES: usize = 15;
+const SHORT_PREFIX: &str = "cw:";
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_index_is_never_cut() {
+        assert_eq!(short_name("shard/0"), "cw:shard/0");
+        assert_eq!(short_name("thumbnails-of-photos/12"), "cw:thumbnail/12");
+        assert_eq!(short_name("thumbnails/template"), "cw:thu/template");
+        assert_eq!(short_name("größe/template"), "cw:gr/template", "never within a character");
+        assert_eq!(short_name("supervisor-of-all-things"), "cw:supervisor-o");
+    }
 
     #[test]
     fn the_stat_line_is_read_behind_the_name() {

@@ -116,6 +116,15 @@ impl Stamp {
     }
 }
 
+/// Has every panic of this process told by a line that says where it was.
+pub fn report_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let text = info.payload_as_str().unwrap_or("no message");
+        tracing::error!(%place, text, "panic");
+    }));
+}
+
 /// Turns events into lines.
 struct Lines {
     form: Form,

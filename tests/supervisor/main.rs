@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod pools;
 mod shard;
 
 use std::env;
@@ -25,17 +26,20 @@ fn main() -> ExitCode {
     if let [_, verb, mode, flags @ ..] = arguments.as_slice()
         && verb == "serve"
     {
-        return ExitCode::from(shard::serve(mode, flags).code());
+        let serve = if mode.starts_with("pool-") { pools::serve } else { shard::serve };
+        return ExitCode::from(serve(mode, flags).code());
     }
     let filter = arguments.iter().skip(1).find(|argument| !argument.starts_with('-'));
-    let chosen = STORIES.iter().filter(|(name, _)| filter.is_none_or(|part| name.contains(part)));
+    let stories = STORIES.iter().chain(&pools::STORIES);
+    let count = stories.clone().count();
+    let chosen = stories.filter(|(name, _)| filter.is_none_or(|part| name.contains(part)));
     let mut failed = 0;
     for (name, story) in chosen {
         let passed = catch_unwind(story).is_ok();
         println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });
         failed += usize::from(!passed);
     }
-    println!("\ntest result: {failed} failed of {}", STORIES.len());
+    println!("\ntest result: {failed} failed of {count}");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -82,7 +86,15 @@ impl Server {
     }
 
     /// The same with a command that was prepared.
-    fn start_by(mut command: Command, mode: &str, flags: &[&str]) -> Self {
+    fn start_by(command: Command, mode: &str, flags: &[&str]) -> Self {
+        let mut server = Self::spawn(command, mode, flags);
+        let stdout = server.child.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut server.ready).unwrap();
+        server
+    }
+
+    /// The same without waiting.
+    fn spawn(mut command: Command, mode: &str, flags: &[&str]) -> Self {
         let mut child = command
             .args(["serve", mode, "--bind", "127.0.0.1:0", "--log-format", "pretty"])
             .args(flags)
@@ -96,9 +108,7 @@ impl Server {
             let mut text = String::new();
             stderr.read_to_string(&mut text).map(|_| text).unwrap_or_default()
         });
-        let mut ready = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
-        Self { child, ready, stderr: Some(stderr) }
+        Self { child, ready: String::new(), stderr: Some(stderr) }
     }
 
     fn pid(&self) -> u32 {
@@ -181,6 +191,18 @@ fn ask(address: SocketAddr) -> std::io::Result<u32> {
     let mut answer = String::new();
     client.read_to_string(&mut answer)?;
     answer.trim().parse().map_err(std::io::Error::other)
+}
+
+/// Asks for a path; status and body of the answer.
+fn ask_http(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut client = TcpStream::connect(address).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(client, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let status = head.split(' ').nth(1).expect("a status");
+    (status.parse().unwrap(), body.to_owned())
 }
 
 #[track_caller]

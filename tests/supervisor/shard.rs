@@ -35,11 +35,15 @@ pub(crate) fn serve(mode: &str, flags: &[String]) -> Exit {
         "has-threads" => _ = thread::spawn(thread::park),
         _ => {}
     }
-    let roles = Roles { probe: &|| probe(mode), shard: &|start| run(mode, start) };
+    let roles = Roles {
+        probe: &|| probe(mode),
+        shard: &|start| run(mode, start),
+        template: &|_| unreachable!("there are no pools"),
+    };
     supervisor::run(config, roles)
 }
 
-fn option(flag: &str) -> Id {
+pub(crate) fn option(flag: &str) -> Id {
     let flag = flag.trim_start_matches('-');
     let named = |def: &&corewise::config::options::OptionDef| {
         def.shown_flag() == flag || def.full_flag() == flag
@@ -213,6 +217,7 @@ fn obey(mode: &str, start: &mut ShardStart<'_>) -> Option<Exit> {
                 start.channel.send(&FromChild::AcceptClosed).unwrap();
                 return Some(Exit::Clean);
             }
+            ToChild::Fork(_) => unreachable!("this is not a template"),
             ToChild::Stop => return Some(Exit::Clean),
         }
     }

@@ -4,13 +4,16 @@ use std::fs;
 use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::symlink;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::{machine, written};
 use crate::config::file;
 use crate::config::options::{self, Id, POOL_OPTIONS};
-use crate::config::{Faults, Notice, Origin, PoolSettings, Purpose, Settings, Sources, Weight};
+use crate::config::{
+    Faults, Notice, Origin, PoolKind, PoolSettings, Preload, Purpose, Settings, Sources, Weight,
+};
 use crate::limits::{CONFIG_BYTES_MAX, POOLS_MAX};
 
 #[track_caller]
@@ -360,6 +363,51 @@ fn pools_can_be_planned_and_not_started() {
     let faults = written.sources.resolve_for(Purpose::Start, &machine()).unwrap_err();
     assert_eq!(faults.0[0].code, "E0106");
     assert!(faults.to_string().contains("corewise.toml:3:7"), "{faults}");
+}
+
+/// What keeps a file from being tried out by a program with the pool `cpu`.
+fn obstacles(text: &str) -> Vec<(&'static str, String)> {
+    let mut written = written(text);
+    written.sources.native_pools = vec!["cpu".to_owned()];
+    match written.sources.resolve_for(Purpose::Trial, &machine()) {
+        Ok(_) => Vec::new(),
+        Err(faults) => faults.0.iter().map(|fault| (fault.code, fault.to_string())).collect(),
+    }
+}
+
+#[test]
+fn pools_that_are_built_in_have_their_settings() {
+    let mut written = written("[limits]\nheaders = 9\n");
+    written.sources.native_pools = vec!["cpu".to_owned()];
+    written.sources.environment = vec![
+        variable("COREWISE_POOL__CPU__NICE", "3"),
+        variable("COREWISE_POOL__CPU__RESTART__BACKOFF", "1s..2s"),
+    ];
+    written.sources.flags = vec![(Id::PoolWorkers, "2".to_owned())];
+    let resolved = written.sources.resolve_for(Purpose::Trial, &machine());
+    let (settings, config) = resolved.unwrap_or_else(|faults| panic!("{faults}"));
+    let [pool] = config.pools.as_slice() else { panic!("{:?}", config.pools) };
+    assert_eq!((pool.name.as_str(), pool.kind, pool.nice), ("cpu", PoolKind::Native, 3));
+    assert_eq!(pool.restart.pause_first, Duration::from_secs(1));
+    assert_eq!((pool.restart.tries, pool.restart.window), (5, Duration::from_secs(60)));
+    assert_eq!((pool.boot.parallel, pool.preload), (2, Preload::ByTemplate));
+    assert_eq!(config.placement.pools[0].workers.len(), 2);
+    assert_eq!(settings.pools()[0].get(Id::PoolKind).value.to_string(), "native");
+    assert!(obstacles("[pool.cpu]\nworkers = 1\npreload = \"off\"\n").is_empty());
+}
+
+#[test]
+fn pools_and_programs_that_do_not_match_are_refused_with_their_place() {
+    let found = obstacles("[pool.gpu]\nkind = \"native\"\n");
+    let (code, text) = &found[0];
+    assert_eq!((found.len(), *code), (1, "E0227"));
+    assert!(text.contains("corewise.toml:1:7") && text.contains("App::pool"), "{text}");
+    let found = obstacles("[pool.cpu]\nkind = \"python\"\n");
+    assert!(found.iter().any(|(code, text)| {
+        *code == "E0227" && text.contains("corewise.toml:2:8") && text.contains("another name")
+    }));
+    let found = obstacles("[pool.app]\n");
+    assert_eq!((found.len(), found[0].0), (1, "E0106"), "nothing runs Python yet");
 }
 
 #[test]

@@ -69,7 +69,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sys", &[]),
     // Of `config` only data: what to log.
     ("telemetry", &["config", "offload::layout", "sys"]),
-    ("worker", &["executor", "handler", "offload", "sys", "telemetry"]),
+    ("worker", &["executor", "exit", "handler", "offload", "sys", "telemetry"]),
 ];
 
 /// Modules whose code is written as a user of the library writes it: they may name what the root of

@@ -1,10 +1,13 @@
-//! The state machine in virtual time: single stories, then storms from seeds.
+//! The state machine in virtual time: single stories of shards here, of pools in `pools`, then
+//! storms from seeds.
 
-use std::collections::BTreeMap;
+mod pools;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::restart::{GIVE_UP_TRIES, GIVE_UP_WINDOW};
-use super::state::{Action, ChildId, Report, State, Timings};
+use super::restart::RestartLimits;
+use super::state::{Action, ChildId, Plan, PoolPlan, Report, Role, State, Timings};
 use super::{BOOT_MAX, KILL_AFTER};
 use crate::exit::Exit;
 use crate::sys::channel::{FromChild, ToChild};
@@ -22,7 +25,7 @@ struct World {
     start: Instant,
     now: Instant,
     /// Processes that live, with what they were told last.
-    living: BTreeMap<(u16, u32), Option<ToChild>>,
+    living: BTreeMap<ChildId, Option<ToChild>>,
     /// Signals that were sent and not obeyed yet.
     signalled: Vec<(ChildId, Signal)>,
     reports: Vec<Report>,
@@ -30,11 +33,17 @@ struct World {
     filtered: u32,
     announced: u32,
     spawned: u32,
+    /// Everybody who was ever started.
+    born: BTreeSet<ChildId>,
     exit: Option<Exit>,
 }
 
 impl World {
     fn new(shards: u16) -> Self {
+        Self::with_pools(shards, Vec::new())
+    }
+
+    fn with_pools(shards: u16, pools: Vec<PoolPlan>) -> Self {
         let timings = Timings {
             boot: BOOT_MAX,
             settle: 2 * MS,
@@ -46,7 +55,7 @@ impl World {
         };
         let now = Instant::now();
         let mut world = Self {
-            state: State::new(shards, timings, now),
+            state: State::new(Plan { shards, pools, timings }, now),
             start: now,
             now,
             living: BTreeMap::new(),
@@ -56,6 +65,7 @@ impl World {
             filtered: 0,
             announced: 0,
             spawned: 0,
+            born: BTreeSet::new(),
             exit: None,
         };
         world.obey();
@@ -85,18 +95,35 @@ impl World {
                 }
                 Action::Report(report) => self.reports.push(report),
                 Action::Send { child, message } => {
-                    let told = self.living.get_mut(&(child.shard, child.incarnation));
+                    let told = self.living.get_mut(&child);
                     *told.expect("only the living are told something") = Some(message);
                 }
                 Action::Signal { child, signal } => self.signalled.push((child, signal)),
+                Action::Order { worker, template } => {
+                    assert!(self.living.contains_key(&template), "a template that lives");
+                    assert!(worker.role.is_worker() && template.role.is_template());
+                    self.bear(worker);
+                }
                 Action::Spawn(child) => {
-                    assert!(!self.closed.contains(&child.shard), "no listeners are left");
-                    self.spawned += 1;
-                    let fresh = self.living.insert((child.shard, child.incarnation), None);
-                    assert!(fresh.is_none(), "an incarnation is used once");
+                    if let Role::Shard(shard) = child.role {
+                        assert!(!self.closed.contains(&shard), "no listeners are left");
+                    }
+                    assert!(!child.role.is_worker(), "templates fork workers");
+                    self.bear(child);
                 }
             }
         }
+    }
+
+    fn bear(&mut self, child: ChildId) {
+        self.spawned += 1;
+        let twin = self.living.keys().find(|other| other.role == child.role);
+        assert!(
+            twin.is_none() || child.role.is_shard(),
+            "{child:?} was started beside {twin:?}; only shards retire beside a successor"
+        );
+        assert!(self.born.insert(child), "an incarnation is used once");
+        self.living.insert(child, None);
     }
 
     fn say(&mut self, id: ChildId, message: FromChild) {
@@ -105,7 +132,7 @@ impl World {
     }
 
     fn die(&mut self, id: ChildId, ended: Ended) {
-        assert!(self.living.remove(&(id.shard, id.incarnation)).is_some(), "{id:?} lives");
+        assert!(self.living.remove(&id).is_some(), "{id:?} lives");
         self.state.handle_exit(id, ended, self.now);
         self.obey();
     }
@@ -129,11 +156,11 @@ impl World {
     }
 
     fn told(&self, id: ChildId) -> Option<ToChild> {
-        self.living[&(id.shard, id.incarnation)]
+        self.living[&id]
     }
 
     fn ids(&self) -> Vec<ChildId> {
-        self.living.keys().map(|&(shard, incarnation)| id(shard, incarnation)).collect()
+        self.living.keys().copied().collect()
     }
 
     /// Every child that was told to drain does so and leaves.
@@ -150,7 +177,7 @@ impl World {
 }
 
 fn id(shard: u16, incarnation: u32) -> ChildId {
-    ChildId { shard, incarnation }
+    ChildId { role: Role::Shard(shard), incarnation }
 }
 
 fn drain(seconds: u32) -> Option<ToChild> {
@@ -174,12 +201,12 @@ fn a_ready_one_is_replaced_at_once_for_ever() {
     let mut world = World::serving(2);
     for incarnation in 1..200 {
         world.die(id(0, incarnation), KILLED);
-        assert!(world.living.contains_key(&(0, incarnation + 1)), "{incarnation}");
+        assert!(world.living.contains_key(&id(0, incarnation + 1)), "{incarnation}");
         world.say(id(0, incarnation + 1), FromChild::Ready);
         world.pass(101 * MS);
     }
     assert_eq!(world.exit, None);
-    assert!(world.living.contains_key(&(1, 1)), "the other one was left alone");
+    assert!(world.living.contains_key(&id(1, 1)), "the other one was left alone");
 }
 
 #[test]
@@ -202,7 +229,7 @@ fn never_ready_gives_up_with_75() {
     let mut world = World::new(2);
     let mut deaths = 0;
     while world.exit.is_none() {
-        let dying = world.ids().into_iter().find(|id| id.shard == 0);
+        let dying = world.ids().into_iter().find(|id| id.role == Role::Shard(0));
         match dying {
             Some(id) => {
                 world.die(id, Ended::Code(1));
@@ -210,7 +237,7 @@ fn never_ready_gives_up_with_75() {
             }
             None => world.pass(MS),
         }
-        if world.has(&Report::GivingUp(id(0, 5))) && world.living.contains_key(&(1, 1)) {
+        if world.has(&Report::GivingUp(id(0, 5))) && world.living.contains_key(&id(1, 1)) {
             assert_eq!(world.told(id(1, 1)), Some(ToChild::Stop));
             world.die(id(1, 1), LEFT);
         }
@@ -229,9 +256,9 @@ fn boots_that_hang_are_given_up_with_75() {
         if let Some((id, _)) = killed {
             world.die(id, KILLED);
         }
-        assert!(world.now - world.start < GIVE_UP_WINDOW, "it goes on for ever");
+        assert!(world.now - world.start < RestartLimits::OF_SHARDS.window, "it goes on for ever");
     }
-    let tries = u32::try_from(GIVE_UP_TRIES).unwrap();
+    let tries = u32::try_from(RestartLimits::OF_SHARDS.tries).unwrap();
     assert_eq!((world.spawned, world.exit), (tries, Some(Exit::CrashLoop)));
 }
 
@@ -240,7 +267,7 @@ fn fails_beside_a_ready_one(ended: Ended) -> World {
     let mut world = World::new(2);
     world.say(id(0, 1), FromChild::Ready);
     while world.told(id(0, 1)).is_none() {
-        match world.ids().into_iter().find(|id| id.shard == 1) {
+        match world.ids().into_iter().find(|id| id.role == Role::Shard(1)) {
             Some(dying) => world.die(dying, ended),
             None => world.pass(MS),
         }
@@ -264,7 +291,7 @@ fn once_announced_nothing_is_given_up() {
     let mut world = World::serving(2);
     world.die(id(0, 1), KILLED);
     for _ in 0..50 {
-        while world.ids().iter().all(|id| id.shard != 0) {
+        while world.ids().iter().all(|id| id.role != Role::Shard(0)) {
             world.pass(100 * MS);
         }
         let dying = world.ids()[0];
@@ -296,7 +323,7 @@ fn a_boot_that_hangs_is_aborted_then_killed() {
     assert_eq!(world.signalled.last(), Some(&(id(0, 1), Signal::Kill)));
     world.die(id(0, 1), KILLED);
     world.pass(SECOND);
-    assert!(world.living.contains_key(&(0, 2)));
+    assert!(world.living.contains_key(&id(0, 2)));
 }
 
 #[test]
@@ -339,14 +366,14 @@ fn what_does_not_leave_is_aborted_after_grace_and_force_then_killed() {
     world.pass(2 * MS + 35 * SECOND - MS);
     world.die(id(1, 1), LEFT);
     assert!(world.signalled.is_empty());
-    assert!(!world.has(&Report::CutOff { shards: 1 }));
+    assert!(!world.has(&Report::CutOff { shards: 1, workers: 0 }));
     world.pass(MS);
     assert_eq!(world.signalled, [(id(0, 1), Signal::Abort)]);
     world.pass(SECOND);
     assert_eq!(world.signalled.last(), Some(&(id(0, 1), Signal::Kill)));
     world.die(id(0, 1), KILLED);
     assert_eq!(world.exit, Some(Exit::Clean));
-    assert!(world.has(&Report::CutOff { shards: 1 }), "only what was cut counts");
+    assert!(world.has(&Report::CutOff { shards: 1, workers: 0 }), "only what was cut counts");
 }
 
 #[test]
@@ -472,7 +499,7 @@ fn a_death_after_the_queue_was_emptied_is_not_replaced() {
 fn a_retiring_one_gets_a_successor_at_once() {
     let mut world = World::serving(1);
     world.say(id(0, 1), FromChild::Retiring);
-    assert!(world.living.contains_key(&(0, 2)) && world.living.contains_key(&(0, 1)));
+    assert!(world.living.contains_key(&id(0, 2)) && world.living.contains_key(&id(0, 1)));
     world.say(id(0, 1), FromChild::AcceptClosed);
     assert!(world.closed.is_empty(), "the successor needs the listeners");
     world.say(id(0, 2), FromChild::Ready);
@@ -538,7 +565,7 @@ fn a_turn_that_lasts_too_long_is_ended() {
     assert_eq!(world.signalled, [(id(0, 1), Signal::Abort)]);
     assert!(world.has(&Report::Stalled(id(0, 1))));
     world.die(id(0, 1), Ended::Signal(6));
-    assert!(world.living.contains_key(&(0, 2)), "a stalled one had been ready");
+    assert!(world.living.contains_key(&id(0, 2)), "a stalled one had been ready");
 }
 
 #[test]
@@ -573,7 +600,7 @@ fn a_spawn_that_fails_is_a_death_before_ready() {
     let mut world = World::new(1);
     for incarnation in 1..=5 {
         assert_eq!(world.exit, None);
-        world.living.remove(&(0, incarnation)).unwrap();
+        world.living.remove(&id(0, incarnation)).unwrap();
         world.state.handle_spawn_failed(id(0, incarnation), world.now);
         world.obey();
         world.pass(2 * SECOND);
@@ -616,13 +643,14 @@ fn storms_always_end_and_never_leave_anybody_behind() {
 fn storm(seed: u64) {
     let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let shards = 1 + u16::try_from(dice.roll(4)).unwrap();
-    let mut world = World::new(shards);
+    let pools = (0..dice.roll(3)).map(|_| pools::random(&mut dice)).collect();
+    let mut world = World::with_pools(shards, pools);
     for _ in 0..300 {
         if world.exit.is_some() {
             return;
         }
         random_event(&mut world, &mut dice);
-        assert!(world.living.len() <= usize::from(shards) * 40, "seed {seed}: a flood");
+        assert!(world.living.len() <= usize::from(shards) * 40 + 20, "seed {seed}: a flood");
     }
     // Whatever happened: a stop comes to an end, even if nobody obeys.
     world.signal(Signal::Terminate);
@@ -632,7 +660,7 @@ fn storm(seed: u64) {
         world.pass(SECOND);
         let killed: Vec<ChildId> = world.signalled.drain(..).map(|(id, _)| id).collect();
         for id in killed {
-            if world.living.contains_key(&(id.shard, id.incarnation)) {
+            if world.living.contains_key(&id) {
                 world.die(id, KILLED);
             }
         }
@@ -664,6 +692,7 @@ fn random_event(world: &mut World, dice: &mut Dice) {
         (16, _) if dice.roll(8) == 0 => world.signal(Signal::Interrupt),
         (17, _) if dice.roll(16) == 0 => world.signal(Signal::Quit),
         (18, _) => world.signal(Signal::Hangup),
+        (19..=20, Some(id)) => world.say(id, FromChild::Started { pid: 7 }),
         _ => world.pass(Duration::from_millis(dice.roll(4000))),
     }
 }

@@ -1,0 +1,246 @@
+//! Handlers that run in a worker of a pool, where they may compute, block or crash without hurting
+//! anybody else.
+
+use std::any::{Any, TypeId, type_name};
+use std::fmt;
+use std::rc::Rc;
+
+use super::{Handler, IntoHandler, IntoResponse, LocalFuture, Request, Response};
+
+/// A handler with the pool that runs it.
+pub struct Job {
+    /// The name of the pool.
+    pub pool: String,
+    /// What its pool has to load; `None` if the handler needs nothing.
+    pub state: Option<StateType>,
+    /// The handler.
+    pub run: JobFn,
+}
+
+/// A handler of a pool after its type was erased. What it gets beside the request is what its pool
+/// has loaded: of the type that `Job::state` says, or anything if that is `None`.
+pub enum JobFn {
+    /// A plain function.
+    Plain(Box<PlainFn>),
+    /// A future on the worker's executor.
+    Async(Box<AsyncJobFn>),
+}
+
+/// A plain handler of a pool.
+pub type PlainFn = dyn Fn(&Request, &dyn Any) -> Response;
+/// An async handler of a pool.
+pub type AsyncJobFn = dyn Fn(Request, Rc<dyn Any>) -> LocalFuture<Response>;
+
+/// The type of what a pool loads.
+#[derive(Clone, Copy, Debug)]
+pub struct StateType {
+    id: TypeId,
+    /// As people know it.
+    pub name: &'static str,
+}
+
+impl StateType {
+    /// That of `S`.
+    #[must_use]
+    pub fn of<S: 'static>() -> Self {
+        Self { id: TypeId::of::<S>(), name: type_name::<S>() }
+    }
+}
+
+impl PartialEq for StateType {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for StateType {}
+
+/// A handler for a pool, made by [`offload`].
+pub struct Offload(Job);
+
+/// Marks handlers of pools.
+pub struct Offloaded(());
+
+impl IntoHandler<Offloaded> for Offload {
+    fn into_handler(self) -> Handler {
+        Handler::Job(self.0)
+    }
+}
+
+/// Run `handler` in a worker of the pool `pool`.
+///
+/// A plain function or an async one, with or without what the pool has loaded
+/// ([`Pool::on_load`](crate::worker::Pool::on_load)):
+///
+/// ```
+/// use corewise::{App, Pool, Request, Response, offload};
+///
+/// struct Tables { primes: Vec<u64> }
+///
+/// fn load() -> Result<Tables, std::io::Error> {
+///     Ok(Tables { primes: vec![2, 3, 5, 7] })
+/// }
+///
+/// fn divisors(request: &Request, tables: &Tables) -> Result<Response, corewise::Error> {
+///     let number: u64 = request.param_as("number")?;
+///     let found = tables.primes.iter().filter(|prime| number.is_multiple_of(**prime));
+///     Ok(Response::json(&found.collect::<Vec<_>>()))
+/// }
+///
+/// let app = App::new()
+///     .pool("cpu", Pool::new().on_load(load))
+///     .get("/divisors/{number}", offload("cpu", divisors));
+/// ```
+pub fn offload<K>(pool: &str, handler: impl IntoJob<K>) -> Offload {
+    let (state, run) = handler.into_job();
+    Offload(Job { pool: pool.to_owned(), state, run })
+}
+
+/// Everything that [`offload`] accepts.
+///
+/// `Kind` only tells the implementations apart; it is never named.
+pub trait IntoJob<Kind> {
+    /// Erase the type.
+    fn into_job(self) -> (Option<StateType>, JobFn);
+}
+
+/// Marks plain functions.
+pub struct Plain(());
+/// Marks plain functions that take what their pool has loaded.
+pub struct PlainWith<S>(S);
+/// Marks async functions.
+pub struct Awaited<R>(R);
+/// Marks async functions that take what their pool has loaded.
+pub struct AwaitedWith<S, R>(S, R);
+
+impl<F, R> IntoJob<Plain> for F
+where
+    F: Fn(&Request) -> R + 'static,
+    R: IntoResponse,
+{
+    fn into_job(self) -> (Option<StateType>, JobFn) {
+        (None, JobFn::Plain(Box::new(move |request, _| self(request).into_response())))
+    }
+}
+
+impl<F, S, R> IntoJob<PlainWith<S>> for F
+where
+    F: Fn(&Request, &S) -> R + 'static,
+    S: 'static,
+    R: IntoResponse,
+{
+    fn into_job(self) -> (Option<StateType>, JobFn) {
+        let run =
+            move |request: &Request, state: &dyn Any| self(request, loaded(state)).into_response();
+        (Some(StateType::of::<S>()), JobFn::Plain(Box::new(run)))
+    }
+}
+
+impl<F, R> IntoJob<Awaited<R>> for F
+where
+    F: AsyncFn(Request) -> R + 'static,
+    R: IntoResponse,
+{
+    fn into_job(self) -> (Option<StateType>, JobFn) {
+        let handler = Rc::new(self);
+        let run = move |request, _: Rc<dyn Any>| -> LocalFuture<Response> {
+            let handler = Rc::clone(&handler);
+            Box::pin(async move { handler(request).await.into_response() })
+        };
+        (None, JobFn::Async(Box::new(run)))
+    }
+}
+
+impl<F, S, R> IntoJob<AwaitedWith<S, R>> for F
+where
+    F: AsyncFn(Request, &S) -> R + 'static,
+    S: 'static,
+    R: IntoResponse,
+{
+    fn into_job(self) -> (Option<StateType>, JobFn) {
+        let handler = Rc::new(self);
+        let run = move |request, state: Rc<dyn Any>| -> LocalFuture<Response> {
+            let handler = Rc::clone(&handler);
+            Box::pin(async move { handler(request, loaded(&*state)).await.into_response() })
+        };
+        (Some(StateType::of::<S>()), JobFn::Async(Box::new(run)))
+    }
+}
+
+/// What the pool has loaded, as the type that the handler takes.
+fn loaded<S: 'static>(state: &dyn Any) -> &S {
+    state.downcast_ref().expect("the start compares what handlers take and pools load")
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job")
+            .field("pool", &self.pool)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::handler::response::Content;
+
+    struct Tables(&'static str);
+
+    fn plain(_: &Request) -> &'static str {
+        "plain"
+    }
+
+    fn plain_with(_: &Request, tables: &Tables) -> String {
+        format!("plain with {}", tables.0)
+    }
+
+    async fn awaited(_: Request) -> &'static str {
+        "awaited"
+    }
+
+    async fn awaited_with(_: Request, tables: &Tables) -> String {
+        format!("awaited with {}", tables.0)
+    }
+
+    #[track_caller]
+    fn check(offload: Offload, needs_tables: bool, expected: &str) {
+        let Handler::Job(job) = offload.into_handler() else { panic!("not a job") };
+        assert_eq!(job.pool, "cpu");
+        assert_eq!(job.state, needs_tables.then(StateType::of::<Tables>));
+        let state: Rc<dyn Any> = Rc::new(Tables("tables"));
+        let response = match job.run {
+            JobFn::Plain(run) => run(&Request::new(), &*state),
+            JobFn::Async(run) => {
+                let future = pin!(run(Request::new(), state));
+                match future.poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(response) => response,
+                    Poll::Pending => panic!("it has nothing to wait for"),
+                }
+            }
+        };
+        let body = match &response.content {
+            Content::Buffer(bytes) => bytes.as_slice(),
+            Content::Bytes(bytes) => bytes,
+            Content::Static(bytes) => bytes,
+            Content::Stream(_) => panic!("a stream"),
+        };
+        assert_eq!(str::from_utf8(body), Ok(expected));
+    }
+
+    #[test]
+    fn every_form_of_a_handler_is_taken() {
+        check(offload("cpu", plain), false, "plain");
+        check(offload("cpu", plain_with), true, "plain with tables");
+        check(offload("cpu", awaited), false, "awaited");
+        check(offload("cpu", awaited_with), true, "awaited with tables");
+        check(offload("cpu", |_: &Request| "closure"), false, "closure");
+        check(offload("cpu", |_: &Request, _: &Tables| "closure"), true, "closure");
+        check(offload("cpu", async |_: Request| "closure"), false, "closure");
+        check(offload("cpu", async |_: Request, _: &Tables| "closure"), true, "closure");
+    }
+}

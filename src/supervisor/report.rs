@@ -1,0 +1,114 @@
+//! What people are told of the life of processes, one line each.
+
+use std::io;
+
+use super::Supervisor;
+use super::restart::RestartLimits;
+use super::state::{ChildId, Report, Role};
+use crate::sys::process::{Ended, Pid};
+use crate::telemetry::log::Form;
+
+impl Supervisor<'_> {
+    pub(super) fn report(&self, report: &Report) {
+        let generation = self.nursery.generation;
+        // The process may be reaped already; its number then is not known any more.
+        let living = self.children.iter().filter_map(|child| Some((child.id, child.pid()?)));
+        let known: Vec<(ChildId, Pid)> = living.chain(self.reaped.iter().copied()).collect();
+        let pid =
+            |id: &ChildId| known.iter().find(|(known, _)| known == id).map(|(_, pid)| pid.get());
+        macro_rules! line {
+            ($level:ident, $id:expr, $rest:literal $(, $($field:tt)+)?) => {
+                match $id.role {
+                    Role::Shard(shard) => tracing::$level!(
+                        pid = pid($id),
+                        shard,
+                        generation,
+                        incarnation = $id.incarnation,
+                        $($($field)+,)?
+                        concat!("shard ", $rest)
+                    ),
+                    Role::Template { .. } => tracing::$level!(
+                        pid = pid($id),
+                        template = self.nursery.name($id.role),
+                        generation,
+                        incarnation = $id.incarnation,
+                        $($($field)+,)?
+                        concat!("template ", $rest)
+                    ),
+                    Role::Worker { .. } => tracing::$level!(
+                        pid = pid($id),
+                        worker = self.nursery.name($id.role),
+                        generation,
+                        incarnation = $id.incarnation,
+                        $($($field)+,)?
+                        concat!("worker ", $rest)
+                    ),
+                }
+            };
+        }
+        match report {
+            Report::BootTimeout(id) => line!(error, id, "was not ready in time"),
+            Report::Died { child, ended, restart_in: Some(pause) } => {
+                let restart_in_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+                line!(warn, child, "died, its place is filled again", %ended, restart_in_ms);
+            }
+            Report::Died { child, ended, restart_in: None } => {
+                line!(error, child, "died", %ended);
+            }
+            Report::Failed { child, text } => {
+                line!(error, child, "cannot go on", reason = text);
+            }
+            Report::CutOff { shards, workers } => {
+                tracing::warn!(
+                    shards,
+                    workers,
+                    "the time to finish is over: processes are ended at work"
+                );
+            }
+            Report::ForceEnded(id) => line!(warn, id, "did not leave in time and is ended"),
+            Report::GivingUp(id) => {
+                let tries = self.tries(id.role);
+                line!(error, id, "never became ready: giving up", tries);
+            }
+            Report::Gone { child, ended: Ended::Code(0) } => line!(info, child, "left"),
+            Report::Gone { child, ended } => line!(warn, child, "left badly", %ended),
+            Report::NotSupported(signal) => tracing::warn!(%signal, "signal not supported yet"),
+            // The start screen says it for all of them.
+            Report::Ready(id) if !self.announced && self.logger.form() == Form::Pretty => {
+                line!(debug, id, "ready");
+            }
+            Report::Ready(id) => line!(info, id, "ready"),
+            Report::Retiring(id) => line!(info, id, "was told to leave, a successor starts"),
+            Report::Stalled(id) => line!(error, id, "stalled: a turn takes too long"),
+            Report::Stopping { signal, grace } => {
+                let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+                tracing::info!(%signal, grace_ms, "stopping");
+            }
+            Report::Suspended(gap) => {
+                let gap_ms = u64::try_from(gap.as_millis()).unwrap_or(u64::MAX);
+                tracing::warn!(gap_ms, "supervisor stood still");
+            }
+            Report::TemplateStuck(id) => line!(error, id, "does not fork workers and is ended"),
+        }
+    }
+
+    /// A process could not even be made.
+    pub(super) fn report_not_started(&self, role: Role, error: &io::Error) {
+        let name = self.nursery.name(role);
+        match role {
+            Role::Shard(shard) => tracing::error!(shard, %error, "shard cannot be started"),
+            Role::Template { .. } => {
+                tracing::error!(template = name, %error, "template cannot be started");
+            }
+            Role::Worker { .. } => {
+                tracing::error!(worker = name, %error, "worker cannot be ordered");
+            }
+        }
+    }
+
+    /// Deaths before ready that were too many.
+    fn tries(&self, role: Role) -> usize {
+        let pool = role.pool().map(|pool| &self.nursery.config.pools[usize::from(pool)]);
+        pool.map_or(RestartLimits::OF_SHARDS.tries, |pool| pool.restart.tries)
+    }
+}
