@@ -16,9 +16,8 @@ use crate::subject::{Route, Running};
 /// Holds 2,000 and then 10,000 connections, and lets them say nothing for `idle`.
 pub(crate) fn measure(running: &mut Running, idle: Duration) -> Result<Reading, Box<dyn Error>> {
     running.check(Route::Plaintext)?;
-    let process = running.process();
     let usage = || {
-        let tree = usage::tree(process)?;
+        let tree = usage::tree(&running.roots())?;
         Ok(Usage { cpu_ns: tree.cpu_ns, memory_bytes: usage::proportional_bytes(&tree)? })
     };
     let found = hold(running.address(), COUNTS, idle, usage)?;

@@ -18,7 +18,7 @@ pub(crate) fn measure(subject: &Ready, place: &Place) -> Result<Reading, Box<dyn
     let mut reading = Reading { requests: 1, ..Reading::default() };
     reading.figures.insert(Quantity::StartMs, start_ms);
     // Somebody else's process hides its memory; the time is there all the same.
-    if let Ok(bytes) = usage::proportional_bytes(&usage::tree(running.process())?) {
+    if let Ok(bytes) = usage::proportional_bytes(&usage::tree(&running.roots())?) {
         reading.figures.insert(Quantity::MemoryBytes, bytes as f64);
     }
     running.stop()?;

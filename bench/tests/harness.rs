@@ -191,10 +191,12 @@ fn rounds_are_interleaved_and_whoever_waits_is_stopped() {
         .filter(|window| window["attempt"] == 0)
         .map(|window| window["subject"].as_str().unwrap())
         .collect();
-    let all = ["bare", "one", "two", "three"];
-    let expected: Vec<&str> =
-        (0..3).flat_map(|round| (0..4).map(move |place| all[(place + round) % 4])).collect();
-    assert_eq!(names, expected);
+    let rounds = [
+        ["bare", "one", "two", "three"],
+        ["one", "bare", "three", "two"],
+        ["two", "three", "bare", "one"],
+    ];
+    assert_eq!(names, rounds.concat());
     let log = bench.log();
     assert!(log.len() >= 12, "{log:?}");
     for seen in &log {
@@ -203,6 +205,15 @@ fn rounds_are_interleaved_and_whoever_waits_is_stopped() {
         assert!(others.len() >= 2 && others.iter().all(|state| state == "T"), "{seen}");
     }
     assert_eq!(bench.left(), [""; 0]);
+}
+
+#[test]
+fn a_promise_without_figures_is_not_kept() {
+    let arguments =
+        ["--columns", "plaintext-32", "--rounds", "1", "--subjects", "bare", "--strict"];
+    let output = Bench::new(&arguments).run();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("could not be judged"));
 }
 
 #[test]

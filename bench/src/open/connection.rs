@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
 
@@ -36,8 +37,12 @@ pub(super) enum End {
 
 impl Connection {
     /// Opens it and waits until that is done, as before a load.
-    pub(super) fn open(&mut self, address: SocketAddr) -> io::Result<&TcpStream> {
-        let stream = TcpStream::connect(address)?;
+    pub(super) fn open(
+        &mut self,
+        address: SocketAddr,
+        patience: Duration,
+    ) -> io::Result<&TcpStream> {
+        let stream = TcpStream::connect_timeout(&address, patience)?;
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
         Ok(self.stream.insert(stream))
@@ -140,5 +145,29 @@ impl Flight {
             _ if self.connecting => Fate::Refused,
             _ => Fate::LostBefore,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_takes_no_connection_is_not_waited_for_as_long_as_the_kernel_would() {
+        let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        net::listen(&socket, 0).unwrap();
+        let listener = std::net::TcpListener::from(socket);
+        let address = listener.local_addr().unwrap();
+        let mut held = Vec::new();
+        // The backlog takes a few before the kernel drops what comes.
+        let error = loop {
+            let mut connection = Connection::default();
+            match connection.open(address, Duration::from_millis(50)) {
+                Ok(_) => held.push(connection),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "behind {}", held.len());
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::connection::{Connection, End};
 use super::histogram::Histogram;
@@ -69,8 +70,9 @@ impl Lane {
                 lane.closed.push(index);
                 continue;
             }
-            let stream = lane.connections[index].open(lane.plan.address).map_err(|error| {
-                let address = lane.plan.address;
+            let address = lane.plan.address;
+            let patience = Duration::from_nanos(lane.plan.timeout_ns);
+            let stream = lane.connections[index].open(address, patience).map_err(|error| {
                 let message = format!("connection {} to {address}: {error}", index + 1);
                 io::Error::new(error.kind(), message)
             })?;

@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn calls_are_counted_or_the_reason_is_said() {
-        let own = usage::tree(std::process::id()).unwrap();
+        let own = usage::tree(&[std::process::id()]).unwrap();
         match Counters::open(&own) {
             Ok(counters) => {
                 for _ in 0..1000 {

@@ -52,7 +52,7 @@ impl Bench {
         let (outcome, account) = self.accounted(running, || wrk.run(load, &url))?;
         running.check(route)?;
         let mut reading = account.reading(outcome.right())?;
-        reading.figures.insert(Quantity::RequestsPerSecond, outcome.answers_per_second);
+        reading.figures.insert(Quantity::RequestsPerSecond, outcome.right_per_second());
         reading.figures.insert(Quantity::LatencyP50Us, outcome.latency_p50_us);
         if turn != Turn::Later && !self.quick {
             let load = wrk::Load { seconds: 1, ..load };
@@ -89,10 +89,10 @@ impl Bench {
         running: &mut Running,
         load: impl FnOnce(&mut Running) -> Outcome,
     ) -> Outcome {
-        let before = usage::settle(running.process())?;
+        let before = usage::settle(|| running.roots())?;
         let noise = Noise::start(self.cores)?;
         let mut reading = load(running)?;
-        let after = usage::settle(running.process())?;
+        let after = usage::settle(|| running.roots())?;
         let cpu_ns = after.cpu_ns.saturating_sub(before.cpu_ns);
         reading.disturbances.extend(noise.stop(&after, cpu_ns)?);
         Ok(reading)
@@ -112,10 +112,10 @@ impl Bench {
         running: &Running,
         load: impl FnOnce() -> io::Result<T>,
     ) -> io::Result<(T, Account)> {
-        let before = usage::settle(running.process())?;
+        let before = usage::settle(|| running.roots())?;
         let noise = Noise::start(self.cores)?;
         let outcome = load()?;
-        let after = usage::settle(running.process())?;
+        let after = usage::settle(|| running.roots())?;
         let cpu_ns = after.cpu_ns.saturating_sub(before.cpu_ns);
         let disturbances = noise.stop(&after, cpu_ns)?;
         Ok((outcome, Account { before, after, cpu_ns, disturbances }))
@@ -160,7 +160,7 @@ fn count_calls(
     running: &Running,
     load: impl FnOnce() -> io::Result<wrk::Outcome>,
 ) -> io::Result<Option<f64>> {
-    let Ok(counters) = Counters::open(&usage::tree(running.process())?) else { return Ok(None) };
+    let Ok(counters) = Counters::open(&usage::tree(&running.roots())?) else { return Ok(None) };
     let answers = load()?.answers;
     let calls = counters.read()?;
     Ok((answers > 0).then(|| calls as f64 / answers as f64))
@@ -168,7 +168,7 @@ fn count_calls(
 
 /// Why system calls are not counted here, if they are not.
 pub(super) fn calls_note() -> Option<String> {
-    let own = usage::tree(std::process::id()).ok()?;
+    let own = usage::tree(&[std::process::id()]).ok()?;
     Counters::open(&own).err()
 }
 

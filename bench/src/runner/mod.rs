@@ -33,7 +33,7 @@ use self::wrk::Wrk;
 use crate::report::baseline::Verdicts;
 use crate::report::terminal::{self, Progress, Screen};
 use crate::report::{self, baseline};
-use crate::result::{FORMAT, Plan, Role, Run, State, Window};
+use crate::result::{FORMAT, Machine, Plan, Role, Run, State, Window};
 use crate::statistics::{self, Statistics};
 use crate::subject::{Description, Place, Ready, Running};
 use crate::{interrupt, mixed, open};
@@ -44,19 +44,24 @@ pub(crate) fn run(settings: &Settings) -> Result<Exit, String> {
     let baseline = read_baseline(settings.gate.as_ref())?;
     let folder = Folder::new().map_err(|error| format!("a folder for the run: {error}"))?;
     let mut run = Measuring::prepare(settings, &folder)?;
+    let out = settings.out.clone().unwrap_or_else(|| default_out(&run.run.machine.date));
+    let saved = settings.save.then(|| saved_as(&run.run.machine));
+    for folder in [Some(&out), saved.as_ref()].into_iter().flatten() {
+        try_to_write(folder)?;
+    }
     let was_interrupted = run.measure_all().is_err();
     let run = run.finish();
-    let out = settings.out.clone().unwrap_or_else(|| default_out(&run.machine.date));
     let exit = show(&run, &out, baseline.as_ref())?;
-    if settings.save {
-        save(&run)?;
+    if let Some(folder) = saved {
+        report::write(&run, &folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        println!("saved: {}", folder.display());
     }
     if was_interrupted {
         println!("interrupted: the report holds what was measured until then");
         return Ok(Exit::Interrupted);
     }
     if settings.strict && !promises_are_kept(&run) {
-        println!("a promise was missed (--strict)");
+        println!("a promise was missed, or could not be judged (--strict)");
         return Ok(Exit::Found);
     }
     Ok(exit)
@@ -111,12 +116,21 @@ fn show(run: &Run, out: &Path, baseline: Option<&(Run, f64)>) -> Result<Exit, St
 }
 
 /// Beside the sources, for figures that are to be committed.
-fn save(run: &Run) -> Result<(), String> {
-    let name = format!("{}-{}", run.machine.date.replace(':', ""), run.machine.commit);
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("results").join(name);
-    report::write(run, &folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    println!("saved: {}", folder.display());
-    Ok(())
+fn saved_as(machine: &Machine) -> PathBuf {
+    let name = format!("{}-{}", machine.date.replace(':', ""), machine.commit);
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("results").join(name)
+}
+
+/// Makes the folder of a report and tries to write to it: half an hour later it would be too late.
+fn try_to_write(folder: &Path) -> Result<(), String> {
+    let probe = folder.join(".writable");
+    let tried = fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&probe, "x"))
+        .and_then(|()| fs::remove_file(&probe));
+    tried.map_err(|error| {
+        let folder = folder.display();
+        format!("the report cannot be written to {folder}: {error}; choose another with --out")
+    })
 }
 
 fn default_out(date: &str) -> PathBuf {
@@ -209,7 +223,7 @@ impl<'a> Measuring<'a> {
                 quick: settings.quick,
                 wrk: wrk.map_err(broken)?,
             },
-            place: Place::new(settings.cores.server, &root, &folder.0),
+            place: Place::new(settings.cores.server, &root, &folder.0.join("subjects")),
             contestants,
             repeats: Repeats::for_windows(0),
             progress: Progress::new(Box::new(io::stderr()), Screen::of_errors(), 0),
@@ -517,15 +531,15 @@ impl<'a> Measuring<'a> {
     }
 }
 
-/// False when one was missed; one that was not measured is not missed.
+/// False when one was missed, and when one has no figures: a server that fails keeps no promise.
 fn promises_are_kept(run: &Run) -> bool {
     let statistics = Statistics::of(run);
     let mut promises = run
         .columns
         .iter()
         .flat_map(|column| column.promises.iter().map(move |promise| (column, *promise)));
-    !promises.any(|(column, promise)| {
-        matches!(statistics.outcome(column, promise), statistics::Outcome::Missed { .. })
+    promises.all(|(column, promise)| {
+        matches!(statistics.outcome(column, promise), statistics::Outcome::Kept(_))
     })
 }
 
@@ -554,9 +568,25 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("corewise-bench-{}", std::process::id()));
-        fs::create_dir_all(&path)?;
-        Ok(Self(path))
+        Self::new_in(&std::env::temp_dir())
+    }
+
+    /// A folder that nobody has made before us: whoever could put something into it could have
+    /// root write wherever he likes. One that is there may also be a killed run's litter.
+    fn new_in(temporary: &Path) -> io::Result<Self> {
+        let own = std::process::id();
+        for number in 0..FOLDERS_MAX {
+            let path = temporary.join(format!("corewise-bench-{own}-{number}"));
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(Self(path)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => {
+                    let why = format!("{}: {error}", path.display());
+                    return Err(io::Error::new(error.kind(), why));
+                }
+            }
+        }
+        Err(io::Error::other(format!("{} is full of them", temporary.display())))
     }
 }
 
@@ -581,6 +611,8 @@ fn raise_descriptors() -> Option<String> {
     })
 }
 
+/// Litter of killed runs that had our number before.
+const FOLDERS_MAX: u32 = 100;
 const DESCRIPTORS_NEEDED: u64 = 10_200;
 const DESCRIPTORS_MAX: u64 = 1 << 20;
 /// How long idle connections are watched.
@@ -591,3 +623,29 @@ const MIXED_S: u32 = 3;
 const WARMED: Duration = Duration::from_millis(450);
 /// The longer warm-up of the first window, and the window that counts system calls.
 const CALLS_COUNTED: Duration = Duration::from_millis(2_000);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_there_already_is_nobodys() {
+        let temporary = tempfile::tempdir().unwrap();
+        let first = Folder::new_in(temporary.path()).unwrap();
+        let second = Folder::new_in(temporary.path()).unwrap();
+        assert_ne!(first.0, second.0);
+        let path = second.0.clone();
+        drop(second);
+        assert!(first.0.exists() && !path.exists());
+    }
+
+    #[test]
+    fn a_report_that_cannot_be_written_is_refused_before() {
+        let temporary = tempfile::tempdir().unwrap();
+        let out = temporary.path().join("a/b");
+        try_to_write(&out).unwrap();
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 0, "and nothing is left in it");
+        let error = try_to_write(Path::new("/proc/nothing")).unwrap_err();
+        assert!(error.contains("/proc/nothing") && error.contains("--out"), "{error}");
+    }
+}

@@ -74,8 +74,9 @@ impl Noise {
         let ours = [(self.cores.server, cpu_ns), (self.cores.client, load_ns)];
         for ((core, ours_ns), before) in ours.into_iter().zip(self.times) {
             let now = core_time(&stat, core);
-            let foreign_ns = (now.busy - before.busy) as f64 * TICK_NS as f64 - ours_ns as f64;
-            let stolen_ns = (now.stolen - before.stolen) as f64 * TICK_NS as f64;
+            let foreign_ns =
+                now.busy.saturating_sub(before.busy) as f64 * TICK_NS as f64 - ours_ns as f64;
+            let stolen_ns = now.stolen.saturating_sub(before.stolen) as f64 * TICK_NS as f64;
             let limit_ns = (window_ns * SHARE_MAX).max(SAMPLING_NS);
             for (what, ns) in [("others used", foreign_ns), ("the host took", stolen_ns)] {
                 if ns > limit_ns {

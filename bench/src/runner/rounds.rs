@@ -1,9 +1,14 @@
 //! In which order windows come, and when one is measured again. No clock, no process.
 
-/// The subjects of one round: each round begins with the next one, so that nobody is always
-/// first and nobody always inherits the heat of the same neighbour.
+/// The subjects of one round. Each round begins with the next one, and every other one goes
+/// backwards: nobody is always first, nobody always comes behind the same neighbour, and a machine
+/// that slows down evenly slows everybody down alike.
 pub(super) fn order(subjects: usize, round: u32) -> impl Iterator<Item = usize> {
-    (0..subjects).map(move |place| (place + round as usize) % subjects)
+    let first = round as usize;
+    (0..subjects).map(move |place| match round % 2 {
+        0 => (first + place) % subjects,
+        _ => (first % subjects + subjects - place) % subjects,
+    })
 }
 
 /// How often a disturbed window may still be repeated, in one window and in the whole run: a
@@ -60,7 +65,7 @@ mod tests {
     #[test]
     fn every_round_has_everybody_and_another_one_first() {
         let rounds: Vec<Vec<usize>> = (0..4).map(|round| order(3, round).collect()).collect();
-        assert_eq!(rounds, [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 1, 2]]);
+        assert_eq!(rounds, [[0, 1, 2], [1, 0, 2], [2, 0, 1], [0, 2, 1]]);
         assert_eq!(order(0, 5).count(), 0);
     }
 

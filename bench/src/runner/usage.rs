@@ -4,7 +4,7 @@
 //! scheduler keeps in nanoseconds, of all threads, also of those that ended and of those that run
 //! at the moment. What ended children used comes from their parent's account (`cutime` and
 //! `cstime`), which is cut to hundredths of a second. Lost is what a process used whose parent did
-//! not wait for it, or that was adopted by a process outside of the tree.
+//! not wait for it. Orphans are roots of their own, which the caller knows.
 //!
 //! A tree is read process by process, 10 us each, so a reading is wrong by at most what the tree
 //! does meanwhile: 0.1 ms for ten processes, 0.01 % of a window of one second. Readings are taken
@@ -27,17 +27,18 @@ pub(crate) struct Tree {
     pub(crate) processes: BTreeSet<u32>,
 }
 
-/// Reads the tree below `root`, itself included. It is an error when `root` has ended.
-pub(crate) fn tree(root: u32) -> io::Result<Tree> {
-    let mut tree = Tree { cpu_ns: process_cpu_ns(root)?, ..Tree::default() };
-    let mut waiting = vec![root];
+/// Reads the trees below these processes, themselves included, as one. It is an error when the
+/// first of them has ended.
+pub(crate) fn tree(roots: &[u32]) -> io::Result<Tree> {
+    let mut tree = Tree::default();
+    if let Some(first) = roots.first() {
+        process_cpu_ns(*first)?;
+    }
+    let mut waiting = roots.to_vec();
     while let Some(process) = waiting.pop() {
         // What ends while it is read counts as it did: in the account of its parent.
         let Ok(cpu_ns) = process_cpu_ns(process) else { continue };
-        if process != root {
-            tree.cpu_ns += cpu_ns;
-        }
-        tree.cpu_ns += ended_children_ns(process);
+        tree.cpu_ns += cpu_ns + ended_children_ns(process);
         tree.processes.insert(process);
         for task in tasks(process) {
             let folder = format!("/proc/{process}/task/{task}");
@@ -64,12 +65,12 @@ pub(crate) fn proportional_bytes(tree: &Tree) -> io::Result<u64> {
 
 /// Waits until the tree rests, so that what a load left behind (connections to close) is in the
 /// account of that load. A tree that never rests is waited for no longer than `SETTLE_MAX`.
-pub(crate) fn settle(root: u32) -> io::Result<Tree> {
+pub(crate) fn settle(roots: impl Fn() -> Vec<u32>) -> io::Result<Tree> {
     let deadline = Instant::now() + SETTLE_MAX;
-    let mut before = tree(root)?;
+    let mut before = tree(&roots())?;
     loop {
         std::thread::sleep(SETTLE_STEP);
-        let now = tree(root)?;
+        let now = tree(&roots())?;
         if now.cpu_ns.saturating_sub(before.cpu_ns) < REST_NS || Instant::now() > deadline {
             return Ok(now);
         }
@@ -149,11 +150,11 @@ mod tests {
     #[test]
     fn a_running_process_has_used_something() {
         let mut spent = 1_u64;
-        let before = tree(std::process::id()).unwrap();
+        let before = tree(&[std::process::id()]).unwrap();
         for round in 0..20_000_000_u64 {
             spent = std::hint::black_box(spent.wrapping_mul(round | 1));
         }
-        let after = tree(std::process::id()).unwrap();
+        let after = tree(&[std::process::id()]).unwrap();
         assert!(after.cpu_ns > before.cpu_ns);
         assert!(proportional_bytes(&after).unwrap() > 100_000);
     }
@@ -171,18 +172,18 @@ mod tests {
         let mut line = String::new();
         let mut stdout = BufReader::new(shell.stdout.take().unwrap());
         stdout.read_line(&mut line).unwrap();
-        let all = tree(shell.id()).unwrap();
+        let all = tree(&[shell.id()]).unwrap();
         let own = process_cpu_ns(shell.id()).unwrap();
         assert!(all.cpu_ns >= own + TICK_NS, "{} of {own}", all.cpu_ns);
         drop(shell.stdin.take());
         shell.wait().unwrap();
-        assert!(tree(shell.id()).is_err());
+        assert!(tree(&[shell.id()]).is_err());
     }
 
     #[test]
     fn a_sleeping_tree_is_settled() {
         let mut sleeper = Command::new("sleep").arg("100").spawn().unwrap();
-        assert_eq!(settle(sleeper.id()).unwrap().processes.len(), 1);
+        assert_eq!(settle(|| vec![sleeper.id()]).unwrap().processes.len(), 1);
         sleeper.kill().unwrap();
         sleeper.wait().unwrap();
     }

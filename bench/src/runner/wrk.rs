@@ -140,6 +140,11 @@ impl Outcome {
         self.answers - self.errors.get("status").copied().unwrap_or(0).min(self.answers)
     }
 
+    /// A refusal is quickly said: only right answers make a rate.
+    pub(super) fn right_per_second(&self) -> f64 {
+        self.answers_per_second * self.right() as f64 / self.answers.max(1) as f64
+    }
+
     fn add_error(&mut self, kind: &str, count: &str) -> Option<()> {
         let count: u64 = count.trim().parse().ok()?;
         if count > 0 {
@@ -195,6 +200,8 @@ Requests/sec: 100427.08
         let expected = expected.map(|(kind, count)| (kind.to_owned(), count));
         assert_eq!(outcome.errors, BTreeMap::from(expected));
         assert_eq!(outcome.right(), 301_334);
+        assert!((outcome.right_per_second() - 100_427.08 * 301_334.0 / 301_341.0).abs() < 0.001);
+        assert!(Outcome::default().right_per_second().abs() < 0.001);
     }
 
     #[test]

@@ -136,9 +136,12 @@ impl Description {
         let fault = |why: &str| format!("--subject {text:?}: {why}");
         let (name, command) =
             text.split_once('=').ok_or_else(|| fault("it is written NAME=COMMAND"))?;
-        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-        {
-            return Err(fault("a name is made of letters, digits, '.', '_' and '-'"));
+        let begins_well = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if !begins_well || !name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
+            return Err(fault(
+                "a name is made of letters, digits, '.', '_' and '-', and begins with one of the \
+                 first two",
+            ));
         }
         if Self::embedded().iter().any(|known| known.name == name) {
             return Err(fault("that name is taken; choose another"));

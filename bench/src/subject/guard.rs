@@ -80,6 +80,11 @@ impl Guarded {
         self.root.as_raw_nonzero().get().cast_unsigned()
     }
 
+    /// The process above everything that is left of the subject; it does nothing but wait.
+    pub(super) fn guard(&self) -> u32 {
+        self.guard.id()
+    }
+
     /// To the root alone. Once that has ended, to nobody.
     pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
         let descriptor = self.root_descriptor.as_ref().ok_or(rustix::io::Errno::SRCH)?;

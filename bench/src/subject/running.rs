@@ -56,6 +56,14 @@ impl Running {
         self.guarded.root()
     }
 
+    /// The roots of all that it is: the process that was started, and whoever lost its parent
+    /// since, as daemons do. They work for it as well, and their time is its own.
+    pub(crate) fn roots(&self) -> Vec<u32> {
+        let root = self.process();
+        let orphans = tree::children(self.guarded.guard());
+        [root].into_iter().chain(orphans.into_iter().filter(|orphan| *orphan != root)).collect()
+    }
+
     pub(crate) fn description(&self) -> &Description {
         self.ready.description()
     }
@@ -84,12 +92,12 @@ impl Running {
 
     /// Holds all of its processes still, so that it takes no CPU while others are measured.
     pub(crate) fn pause(&self) -> io::Result<()> {
-        tree::hold(self.process())
+        tree::hold(self.guarded.guard())
     }
 
     /// Lets them run again.
     pub(crate) fn resume(&self) -> io::Result<()> {
-        tree::release(self.process())
+        tree::release(self.guarded.guard())
     }
 
     /// Makes the event happen; after a restart the address is the same.
@@ -131,7 +139,7 @@ impl Running {
     }
 
     fn last_words(&self) -> String {
-        start::last_words(&self.place.folder.join(&self.description().name))
+        start::last_words(&self.place.folder.join(start::folder_name(&self.description().name)))
     }
 }
 

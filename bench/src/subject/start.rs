@@ -15,6 +15,7 @@ use super::description::{Description, Readiness};
 use super::guard::Guarded;
 use super::running::Running;
 use super::system::Ready;
+use crate::interrupt;
 
 /// Where a subject is started, and what lies there.
 #[derive(Clone, Debug)]
@@ -68,7 +69,7 @@ impl Place {
 impl Ready {
     /// Starts it, and returns once it has given a right answer.
     pub(crate) fn start(&self, place: &Place) -> Result<Running, StartError> {
-        let folder = place.folder.join(&self.description.name);
+        let folder = place.folder.join(folder_name(&self.description.name));
         let started = self.spawn(place, &folder).and_then(|(mut guarded, port)| {
             let address = self.await_ready(&mut guarded, place, &folder, port)?;
             let place = Place { port: address.port(), ..place.clone() };
@@ -130,6 +131,7 @@ impl Ready {
         let deadline = Instant::now() + place.start_patience;
         let mut seen = "nothing".to_owned();
         while Instant::now() < deadline {
+            interrupt::check()?;
             if let Some(address) = listening(description, folder, port)? {
                 match answer::check(address, &path, &expected) {
                     Ok(_) => return Ok(address),
@@ -207,6 +209,11 @@ fn free_port() -> io::Result<u16> {
     Err(io::Error::other(format!("no port between {FIRST_PORT} and {last} is free")))
 }
 
+/// Options, which a name may hold, may hold a path.
+pub(super) fn folder_name(subject: &str) -> String {
+    subject.replace('/', "_")
+}
+
 /// The end of what a subject has printed, for the message that says it failed.
 pub(super) fn last_words(folder: &Path) -> String {
     let ends = [STDERR, STDOUT].map(|name| tail(&folder.join(name)).unwrap_or_default());
@@ -237,6 +244,11 @@ const PORT_COUNT: u16 = 12_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_subject_has_one_folder_below_the_run_s() {
+        assert_eq!(folder_name("corewise:--x=/../../etc"), "corewise:--x=_.._.._etc");
+    }
 
     #[test]
     fn the_ready_line_tells_the_address_once_it_is_whole() {

@@ -174,6 +174,12 @@ fn orphans_in_sessions_of_their_own_are_ended() {
     wait_until("the daemon's number", || fs::read_to_string(&path).is_ok_and(|t| !t.is_empty()));
     let daemon: u32 = fs::read_to_string(&path).unwrap().parse().unwrap();
     assert!(!is_gone(daemon) && !processes(running.process()).contains(&daemon));
+    assert!(running.roots().contains(&daemon) && running.roots()[0] == running.process());
+    let tree = crate::runner::usage::tree(&running.roots()).unwrap();
+    assert!(tree.processes.contains(&daemon), "its time is the subject's");
+    running.pause().unwrap();
+    assert!(tree::states(daemon).all(|state| state == 'T'), "who waits waits with its daemons");
+    running.resume().unwrap();
     drop(running);
     assert!(is_gone(daemon));
 }

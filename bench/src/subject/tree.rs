@@ -13,25 +13,32 @@ pub(crate) fn processes(root: u32) -> Vec<u32> {
     let mut found = vec![root];
     let mut next = 0;
     while let Some(process) = found.get(next) {
-        let children: Vec<u32> = tasks(*process)
-            .iter()
-            .flat_map(|task| {
-                let path = format!("/proc/{process}/task/{task}/children");
-                numbers(&fs::read_to_string(path).unwrap_or_default())
-            })
-            .collect();
-        found.extend(children);
+        found.extend(children(*process));
         next += 1;
     }
     found
 }
 
-/// Stops every task of the tree, and returns once none runs.
-pub(super) fn hold(root: u32) -> io::Result<()> {
+/// Whom the threads of a process have started, or adopted.
+pub(super) fn children(process: u32) -> Vec<u32> {
+    let lists = tasks(process).into_iter().map(|task| {
+        let path = format!("/proc/{process}/task/{task}/children");
+        numbers(&fs::read_to_string(path).unwrap_or_default())
+    });
+    lists.flatten().collect()
+}
+
+/// Everybody below a process: its children come first, each before its own.
+pub(super) fn below(process: u32) -> Vec<u32> {
+    processes(process).split_off(1)
+}
+
+/// Stops every task below the guard, and returns once none runs.
+pub(super) fn hold(guard: u32) -> io::Result<()> {
     let mut before = Vec::new();
     // Whoever was seen running may have forked since then: only two walks alike are trusted.
     until("stop", || {
-        let all = processes(root);
+        let all = below(guard);
         let mut held = all == before;
         // Parents first: who stands still starts nobody.
         for process in &all {
@@ -45,11 +52,11 @@ pub(super) fn hold(root: u32) -> io::Result<()> {
     })
 }
 
-/// Lets every task of the tree run again, children first.
-pub(super) fn release(root: u32) -> io::Result<()> {
+/// Lets every task below the guard run again, children first.
+pub(super) fn release(guard: u32) -> io::Result<()> {
     until("go on", || {
         let mut released = true;
-        for process in processes(root).iter().rev() {
+        for process in below(guard).iter().rev() {
             if states(*process).any(|state| state == 'T') {
                 signal(*process, Signal::CONT)?;
                 released = false;
