@@ -353,7 +353,11 @@ fn legend(quantity: Quantity, scale: Scale, limit: Option<f64>) -> String {
     };
     let better = if quantity.less_is_better() { "less is better" } else { "more is better" };
     let log = if scale.is_log() { "; logarithmic scale" } else { "" };
-    let line = if limit.is_some() { "; dashed: the limit" } else { "" };
+    let line = if limit.is_some() {
+        "; dashed: the bare loop, the least that this kernel needs"
+    } else {
+        ""
+    };
     format!("{unit}median of the rounds between the least and the most; {better}{line}{log}")
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn run(settings: &Settings) -> Result<Exit, String> {
         return Ok(Exit::Interrupted);
     }
     if settings.strict && !promises_are_kept(&run) {
-        println!("a promise was missed (--strict)");
+        println!("not every promise was kept (--strict)");
         return Ok(Exit::Found);
     }
     Ok(exit)
@@ -518,14 +518,15 @@ impl<'a> Measuring<'a> {
 }
 
 /// False when one was missed; one that was not measured is not missed.
+/// A promise that could not be judged, as when corewise did not start, is not kept either.
 fn promises_are_kept(run: &Run) -> bool {
     let statistics = Statistics::of(run);
     let mut promises = run
         .columns
         .iter()
         .flat_map(|column| column.promises.iter().map(move |promise| (column, *promise)));
-    !promises.any(|(column, promise)| {
-        matches!(statistics.outcome(column, promise), statistics::Outcome::Missed { .. })
+    promises.all(|(column, promise)| {
+        matches!(statistics.outcome(column, promise), statistics::Outcome::Kept(_))
     })
 }
 
