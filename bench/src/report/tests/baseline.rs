@@ -42,7 +42,7 @@ fn what_got_worse_fails_and_what_got_better_does_not() {
 #[test]
 fn what_the_noise_explains_is_no_regression() {
     let mut base = example::full();
-    let of = |window: &&mut crate::result::Window| {
+    let of = |window: &&mut Window| {
         window.subject == "bare2" && window.column == "plaintext-32" && window.round == 0
     };
     for window in base.windows.iter_mut().filter(of) {
@@ -103,9 +103,7 @@ fn what_has_no_limit_is_said() {
 #[test]
 fn something_of_nothing_is_a_regression() {
     let mut now = example::full();
-    let of = |window: &&mut crate::result::Window| {
-        window.subject == "corewise" && window.column == "reload"
-    };
+    let of = |window: &&mut Window| window.subject == "corewise" && window.column == "reload";
     for window in now.windows.iter_mut().filter(of) {
         window.figures.insert(Quantity::FailedRequests, 3.0);
     }
