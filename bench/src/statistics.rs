@@ -177,20 +177,26 @@ impl<'a> Statistics<'a> {
         widest.is_finite().then_some(widest)
     }
 
-    /// How the subject stands to the other. Where no A/A pair ran, a difference is believed when
-    /// every one of at least `ROUNDS_FOR_A_SIGN` rounds shows it.
+    /// How the subject stands to the other. A difference is believed when it is larger than the
+    /// A/A spread and nearly every round shows it; a time has to be measured more than once. Where
+    /// no A/A pair ran, every one of at least `ROUNDS_FOR_A_SIGN` rounds has to show it.
     pub(crate) fn verdict(&self, measure: Measure<'_>, pair: Pair<'_>) -> Verdict {
         let ratios = match self.ratios(measure, pair) {
             Ok(ratios) => ratios,
             Err(NoRatio::OfZero) => return self.verdict_by_median(measure, pair),
             Err(reason) => return Verdict::Open(NoVerdict::NoRatio(reason)),
         };
-        let Some(Summary { median, min, max, count }) = Summary::of(ratios) else {
+        let Some(Summary { median, min, max, count }) = Summary::of(ratios.iter().copied()) else {
             return Verdict::Open(NoVerdict::NoRatio(NoRatio::NoCommonRound));
         };
+        let otherwise = |ratio: &&f64| (**ratio - 1.0) * (median - 1.0) <= 0.0;
+        let dissent = ratios.iter().filter(otherwise).count();
         let noise = match self.spread(measure) {
-            Some(spread) => apart(median) <= spread,
-            None if min == 1.0 && max == 1.0 => true,
+            _ if min == 1.0 && max == 1.0 => true,
+            Some(_) if count < measure.quantity.rounds_for_a_verdict() => {
+                return Verdict::Open(NoVerdict::NoiseUnknown);
+            }
+            Some(spread) => apart(median) <= spread || dissent > count / ROUNDS_FOR_A_DISSENT,
             None if count < ROUNDS_FOR_A_SIGN => return Verdict::Open(NoVerdict::NoiseUnknown),
             None => min <= 1.0 && max >= 1.0,
         };
@@ -272,6 +278,14 @@ impl Quantity {
     pub(crate) fn less_is_better(self) -> bool {
         !matches!(self, Self::RequestsPerSecond | Self::HeavyPerSecond)
     }
+
+    /// Sizes and counts of calls come out the same again; of times, one round says nothing.
+    fn rounds_for_a_verdict(self) -> usize {
+        match self {
+            Self::IdleBytes | Self::MemoryBytes | Self::SystemCallsPerRequest => 1,
+            _ => 2,
+        }
+    }
 }
 
 /// Two zeros are the same; nothing is a multiple of zero.
@@ -297,6 +311,8 @@ pub(crate) const LIMIT_OF_HYPER: f64 = 0.92;
 const HYPER: &str = "hyper";
 /// So many rounds that agree are hardly chance: of five coins all fall alike one time in sixteen.
 const ROUNDS_FOR_A_SIGN: usize = 5;
+/// Beside a spread, one round of so many may show no difference or the opposite one.
+const ROUNDS_FOR_A_DISSENT: usize = 6;
 
 #[cfg(test)]
 mod tests;

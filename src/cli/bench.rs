@@ -35,7 +35,7 @@ pub fn command() -> Command {
             flag(SAVE, "also keep the report in bench/results of the checkout"),
             path(BASELINE, "FILE", ValueHint::FilePath, "a data.json to hold this run against"),
             fail_over(),
-            flag(STRICT, "exit 1 when corewise misses one of its promises"),
+            flag(STRICT, "exit 1 unless corewise keeps every promise of the columns measured"),
             number(SERVER_CPU, "N", "CPU of the servers [default: 0]"),
             number(CLIENT_CPU, "N", "CPU of the load [default: 1]"),
             flag(LIST, "show servers and columns, and measure nothing"),

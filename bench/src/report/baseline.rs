@@ -10,8 +10,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::figure;
-use crate::result::{FORMAT, Quantity, Role, Run};
+use super::{figure, finding};
+use crate::result::{FORMAT, Quantity, Role, Run, Subject, Window};
 use crate::statistics::{Measure, Statistics};
 
 /// What became of each figure of corewise.
@@ -33,7 +33,9 @@ struct Change {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Outcome {
     /// Both runs have it.
-    Compared { then: f64, now: f64, verdict: Verdict },
+    Compared { then: f64, now: f64, noise: f64, verdict: Verdict },
+    /// It gave up in a round of this run, whatever it measured before.
+    Failed,
     /// This run did not look at it.
     NotMeasured,
     /// The earlier run has nothing to compare with.
@@ -94,7 +96,9 @@ pub(crate) fn compare(now: &Run, base: &Run, fail_over: f64) -> Verdicts {
         }
     }
     changes.extend(runs.columns_left_out());
-    Verdicts { fail_over, changes, remarks: runs.remarks() }
+    let mut remarks = runs.remarks();
+    remarks.extend(changes.iter().filter_map(|change| change.blind_spot(fail_over)));
+    Verdicts { fail_over, changes, remarks }
 }
 
 struct Runs<'a> {
@@ -110,6 +114,7 @@ impl Runs<'_> {
         let now = self.is.to_limit(measure, name).ok().map(|ratio| ratio.median);
         let then = self.was.to_limit(measure, name).ok().map(|ratio| ratio.median);
         let outcome = match (then, now) {
+            _ if gave_up(self.now, measure.column, name) => Outcome::Failed,
             (None, None) => {
                 self.is.summary(measure, name).or_else(|| self.was.summary(measure, name))?;
                 Outcome::NoLimit
@@ -120,7 +125,7 @@ impl Runs<'_> {
                 let noise = [&self.is, &self.was].map(|run| run.spread(measure).unwrap_or(0.0));
                 let noise = noise[0].max(noise[1]);
                 let growth = growth(measure.quantity, then, now);
-                Outcome::Compared { then, now, verdict: judge(growth, noise, fail_over) }
+                Outcome::Compared { then, now, noise, verdict: judge(growth, noise, fail_over) }
             }
         };
         let place = format!("{}, {name}, {}", measure.column, measure.quantity.title());
@@ -147,8 +152,41 @@ impl Runs<'_> {
             ("compiler", &base.compiler, &now.compiler),
         ];
         let differs = facts.into_iter().filter(|(_, then, now)| then != now);
-        differs.map(|(what, then, now)| format!("another {what}: {then} then, {now} now")).collect()
+        let differs =
+            differs.map(|(what, then, now)| format!("another {what}: {then} then, {now} now"));
+        differs.chain(self.other_loads()).chain(self.errors()).collect()
     }
+
+    /// Columns of one name that are not the same load.
+    fn other_loads(&self) -> impl Iterator<Item = String> {
+        self.now.columns.iter().filter_map(|column| {
+            let then = self.base.columns.iter().find(|then| then.name == column.name)?;
+            (then.command != column.command).then(|| {
+                format!(
+                    "another load, {}: {} then, {} now",
+                    column.name, then.command, column.command
+                )
+            })
+        })
+    }
+
+    /// A server that answers wrongly may well be fast.
+    fn errors(&self) -> impl Iterator<Item = String> {
+        let ours = |name: &str| {
+            let is = |subject: &Subject| subject.name == name && subject.role == Role::Ours;
+            self.now.subjects.iter().any(is)
+        };
+        let wrong = |window: &&Window| window.counts && !window.errors.is_empty();
+        let windows = self.now.windows.iter().filter(wrong);
+        windows.filter(move |window| ours(&window.subject)).map(|window| {
+            format!("errors in {}: {}", finding::place(window), finding::errors(window))
+        })
+    }
+}
+
+fn gave_up(run: &Run, column: &str, subject: &str) -> bool {
+    let of = |window: &&Window| window.column == column && window.subject == subject;
+    run.windows.iter().filter(of).any(|window| finding::failure(window).is_some())
 }
 
 /// By which part it is worse; below zero where it is better.
@@ -179,9 +217,21 @@ impl Verdicts {
 }
 
 impl Change {
+    /// What to say where the noise hides what the gate is there for.
+    fn blind_spot(&self, fail_over: f64) -> Option<String> {
+        match self.outcome {
+            Outcome::Compared { noise, .. } if noise > fail_over => Some(format!(
+                "{}: the noise is {}, so no smaller loss is seen; measure again on a quiet machine",
+                self.place,
+                figure::percent(noise)
+            )),
+            _ => None,
+        }
+    }
+
     fn fails(&self) -> bool {
         let regressed = Outcome::is_regression;
-        regressed(self.outcome) || self.outcome == Outcome::Lost
+        regressed(self.outcome) || matches!(self.outcome, Outcome::Failed | Outcome::Lost)
     }
 }
 
@@ -213,9 +263,11 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.place)?;
         match self.outcome {
-            Outcome::Compared { then, now, verdict } => {
-                write!(f, "{then:.3} then, {now:.3} now: {verdict}")
+            Outcome::Compared { then, now, noise, verdict } => {
+                let noise = figure::percent(noise);
+                write!(f, "{then:.3} then, {now:.3} now, noise {noise}: {verdict}")
             }
+            Outcome::Failed => write!(f, "it failed in this run"),
             Outcome::NoLimit => write!(f, "the limit does not do this"),
             Outcome::NotMeasured => write!(f, "not measured in this run"),
             Outcome::New => write!(f, "not in the baseline"),

@@ -65,10 +65,24 @@ impl<'a> Findings<'a> {
             measure.quantity.with_unit(own.median)
         );
         let limit = match self.statistics.to_limit(measure, &ours.name) {
-            Ok(ratio) => format!(", {} of what this kernel allows", figure::multiple(ratio.median)),
+            Ok(ratio) => {
+                format!(
+                    ", {} times {}",
+                    figure::multiple(ratio.median),
+                    self.limit_in_words(measure)
+                )
+            }
             Err(_) => String::new(),
         };
         format!("{need}{limit}{}.", self.runner_up(measure, ours, own))
+    }
+
+    /// The bare loop is what the kernel allows only while nothing says otherwise.
+    fn limit_in_words(&self, measure: Measure<'_>) -> &'static str {
+        match self.statistics.limit_holds(measure.column) {
+            Limit::Valid(_) => "what this kernel allows",
+            Limit::Invalid(_) | Limit::Unknown => "what the bare loop needs",
+        }
     }
 
     /// The peer that matters most: one that is ahead, or else the next behind.
@@ -128,7 +142,7 @@ impl<'a> Findings<'a> {
 
     /// What stands below the sentence.
     pub(super) fn remarks(&self) -> Vec<String> {
-        let mut remarks = Vec::new();
+        let mut remarks: Vec<String> = self.mistrust().into_iter().collect();
         let promises = self.promises();
         let kept = promises.iter().filter(|kept| matches!(kept.outcome, Outcome::Kept(_))).count();
         if !promises.is_empty() {
@@ -159,15 +173,26 @@ impl<'a> Findings<'a> {
         remarks
     }
 
+    /// Said first where others used the machine too much for any figure to be believed.
+    fn mistrust(&self) -> Option<String> {
+        let counted = self.run.windows.iter().filter(|window| window.counts).count();
+        let disturbed = self.disturbed_windows().filter(|window| window.counts).count();
+        (disturbed * DISTURBED_AT_MOST > counted).then(|| {
+            format!(
+                "do not trust these figures: others used the machine in {disturbed} of the \
+                 {counted} windows that count"
+            )
+        })
+    }
+
     /// What must be said before a ratio to the limit is believed.
     pub(super) fn limit_remark(&self, column: &str) -> Option<String> {
         match self.statistics.limit_holds(column) {
             Limit::Valid(_) => None,
             Limit::Unknown if self.statistics.limit().is_none() => None,
             Limit::Invalid(ratio) => Some(format!(
-                "the bare loop is no limit here: it costs {} of hyper's CPU, and a limit \
-                 at most {LIMIT_OF_HYPER}",
-                figure::multiple(ratio)
+                "the bare loop is no limit here: it costs {ratio:.3} of hyper's CPU, and a limit \
+                 at most {LIMIT_OF_HYPER}"
             )),
             Limit::Unknown => Some(
                 "whether the bare loop is a limit is not known: hyper was not measured beside it"
@@ -243,6 +268,10 @@ impl<'a> Findings<'a> {
 
     fn errors_counted(&self, measure: Measure<'_>, subject: &'a Subject) -> BTreeMap<&'a str, u64> {
         let mut errors = BTreeMap::new();
+        let failed = self.windows_of(measure, subject).filter(|window| failure(window).is_some());
+        if let failed @ 1.. = failed.count() {
+            errors.insert("failed windows", failed as u64);
+        }
         for window in self.windows_of(measure, subject).filter(|window| window.counts) {
             for (kind, count) in &window.errors {
                 *errors.entry(kind.as_str()).or_default() += count;
@@ -280,7 +309,7 @@ impl<'a> Findings<'a> {
         let Some(last) = self.windows_of(measure, subject).last() else {
             return "not measured".to_owned();
         };
-        if !last.errors.is_empty() {
+        if failure(last).is_some() || !last.errors.is_empty() {
             format!("failed: {}", errors(last))
         } else if !last.disturbances.is_empty() {
             format!("no window counts: {}", last.disturbances.join(", "))
@@ -304,11 +333,14 @@ impl<'a> Findings<'a> {
     }
 
     pub(super) fn windows_with_errors(&self) -> impl Iterator<Item = &'a Window> {
-        self.run.windows.iter().filter(|window| !window.errors.is_empty())
+        let went_wrong = |window: &&Window| !window.errors.is_empty() || failure(window).is_some();
+        self.run.windows.iter().filter(went_wrong)
     }
 
     pub(super) fn disturbed_windows(&self) -> impl Iterator<Item = &'a Window> {
-        self.run.windows.iter().filter(|window| !window.disturbances.is_empty())
+        let is_disturbed =
+            |window: &&Window| !window.disturbances.is_empty() && failure(window).is_none();
+        self.run.windows.iter().filter(is_disturbed)
     }
 
     /// Medians over the counted windows of the latency at each percentile.
@@ -372,7 +404,7 @@ impl Role {
             Self::LimitAgain => Some("the limit again"),
             Self::Ours | Self::Peer => None,
             Self::Reference => Some("for reference, not deployable"),
-            Self::Relay => Some("a relay in front of corewise"),
+            Self::Relay => Some("a proxy"),
         }
     }
 }
@@ -414,13 +446,18 @@ pub(super) fn declined<'a>(run: &'a Run, subject: &'a Subject) -> Vec<(&'a str, 
     subject.declined.iter().map(|(name, why)| (title(name), why.as_str())).collect()
 }
 
-/// `connect 3, timeout 1`.
+/// `connect 3, timeout 1`, or how the subject failed.
 pub(super) fn errors(window: &Window) -> String {
     let kinds = window
         .errors
         .iter()
         .map(|(kind, count)| format!("{kind} {}", figure::group(&count.to_string())));
-    kinds.collect::<Vec<_>>().join(", ")
+    kinds.chain(failure(window).map(str::to_owned)).collect::<Vec<_>>().join(", ")
+}
+
+/// Why the subject was given up in this window; it has no figures then.
+pub(super) fn failure(window: &Window) -> Option<&str> {
+    window.disturbances.iter().find_map(|what| what.strip_prefix(FAILED))
 }
 
 /// Which window, and in which attempt.
@@ -438,5 +475,9 @@ fn family_name(column: &Column) -> &str {
     stem.trim_end_matches('-')
 }
 
+/// How a window says that its subject was given up.
+const FAILED: &str = "failed: ";
+/// One disturbed window of so many can be lived with.
+const DISTURBED_AT_MOST: usize = 4;
 /// The number of connections that the first chart is about.
 const MAIN_CONNECTIONS: u32 = 32;

@@ -353,7 +353,7 @@ fn legend(quantity: Quantity, scale: Scale, limit: Option<f64>) -> String {
     };
     let better = if quantity.less_is_better() { "less is better" } else { "more is better" };
     let log = if scale.is_log() { "; logarithmic scale" } else { "" };
-    let line = if limit.is_some() { "; dashed: the limit" } else { "" };
+    let line = if limit.is_some() { "; dashed: the bare loop" } else { "" };
     format!("{unit}median of the rounds between the least and the most; {better}{line}{log}")
 }
 

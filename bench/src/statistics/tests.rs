@@ -142,6 +142,30 @@ fn verdicts_respect_the_noise() {
 }
 
 #[test]
+fn beside_the_noise_nearly_all_rounds_have_to_agree() {
+    // A median of 0.85 outside of the noise, and a round in which the two were level.
+    check_verdict(&[1.02, 0.99], &[0.7, 1.0], &[1.0; 2], Verdict::NoDifference);
+    check_verdict(&[1.02, 0.99], &[1.4, 0.9], &[1.0; 2], Verdict::NoDifference);
+    check_verdict(&[1.02, 0.99], &[0.7, 0.9], &[1.0; 2], Verdict::Ahead(0.2));
+    let one_otherwise = [0.8, 0.8, 0.8, 1.3, 0.8, 0.8];
+    check_verdict(&[1.0; 6], &one_otherwise, &[1.0; 6], Verdict::Ahead(0.2));
+    check_verdict(&[1.0; 5], &one_otherwise[..5], &[1.0; 5], Verdict::NoDifference);
+}
+
+#[test]
+fn one_round_says_something_of_sizes_only() {
+    let unknown = Verdict::Open(NoVerdict::NoiseUnknown);
+    check_verdict(&[1.0], &[0.5], &[1.0], unknown);
+    let quantity = Quantity::IdleBytes;
+    let mut seen = Seen::new();
+    for (name, figure) in [("bare", 700.0), ("bare2", 705.0), ("ours", 100.0), ("peer", 200.0)] {
+        seen = seen.with_quantity(name, quantity, &[figure]);
+    }
+    let verdict = seen.statistics().verdict(Measure { quantity, ..MEASURE }, OURS);
+    assert_eq!(verdict, Verdict::Ahead(0.5));
+}
+
+#[test]
 fn without_a_pair_all_rounds_have_to_agree() {
     check_verdict(&[], &[0.9; 5], &[1.0; 5], Verdict::Ahead(0.1));
     check_verdict(&[], &[0.9, 0.9, 0.9, 0.9, 1.1], &[1.0; 5], Verdict::NoDifference);

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{html, markdown, markup, terminal, write};
-use crate::result::Run;
+use crate::result::{Run, Window};
 
 fn examples() -> [(&'static str, Run); 5] {
     [
@@ -116,6 +116,41 @@ fn what_is_wrong_is_on_the_page() {
         "not done: it answers one fixed text and has one process",
     ] {
         assert!(page.contains(text), "{text}");
+    }
+}
+
+#[test]
+fn figures_of_a_restless_machine_are_not_to_be_trusted() {
+    let mut run = example::full();
+    assert!(!markdown::text(&run).contains("not trust"));
+    for window in &mut run.windows {
+        window.disturbances = vec!["others used 14 % of CPU 0".to_owned()];
+    }
+    for text in [html::page(&run), markdown::text(&run)] {
+        assert!(text.contains("Do not trust these figures: others used the machine in"), "{text}");
+    }
+}
+
+#[test]
+fn the_bare_loop_is_what_the_kernel_allows_only_where_it_holds() {
+    let mut run = example::full();
+    assert!(markdown::text(&run).contains("times what this kernel allows"));
+    run.windows.retain(|window| window.subject != "hyper");
+    let text = markdown::text(&run);
+    let sentence = text.lines().next().unwrap();
+    assert!(sentence.contains("times what the bare loop needs"), "{sentence}");
+}
+
+#[test]
+fn who_fails_in_a_later_round_is_not_shown_as_if_nothing_was() {
+    let mut run = example::full();
+    let of = |window: &&mut Window| window.subject == "hyper" && window.column == "plaintext-32";
+    let last = run.windows.iter_mut().filter(of).next_back().unwrap();
+    last.counts = false;
+    last.figures.clear();
+    last.disturbances = vec!["failed: it left".to_owned()];
+    for text in [html::page(&run), markdown::text(&run)] {
+        assert!(text.contains("failed windows 1)"), "{text}");
     }
 }
 
