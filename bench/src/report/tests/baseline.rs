@@ -69,7 +69,7 @@ fn whoever_fails_in_a_round_does_not_pass_with_those_before() {
     let base = example::full();
     let mut now = example::full();
     let of = |window: &&mut Window| window.subject == "corewise" && window.column == "close";
-    let last = now.windows.iter_mut().filter(of).next_back().unwrap();
+    let last = now.windows.iter_mut().rfind(of).unwrap();
     last.counts = false;
     last.figures.clear();
     last.disturbances = vec!["failed: it left".to_owned()];

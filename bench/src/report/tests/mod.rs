@@ -145,7 +145,7 @@ fn the_bare_loop_is_what_the_kernel_allows_only_where_it_holds() {
 fn who_fails_in_a_later_round_is_not_shown_as_if_nothing_was() {
     let mut run = example::full();
     let of = |window: &&mut Window| window.subject == "hyper" && window.column == "plaintext-32";
-    let last = run.windows.iter_mut().filter(of).next_back().unwrap();
+    let last = run.windows.iter_mut().rfind(of).unwrap();
     last.counts = false;
     last.figures.clear();
     last.disturbances = vec!["failed: it left".to_owned()];
