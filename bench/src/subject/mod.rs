@@ -9,6 +9,7 @@ mod answer;
 mod command;
 mod description;
 mod guard;
+mod port;
 mod running;
 mod start;
 mod system;

@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use super::answer::{self, Answer, Route, WrongAnswer};
 use super::description::{Description, Event};
 use super::guard::Guarded;
+use super::port::Port;
 use super::start::{self, Place, StartError};
 use super::system::Ready;
 use super::tree;
@@ -23,6 +24,8 @@ pub(crate) struct Running {
     place: Place,
     guarded: Guarded,
     address: SocketAddr,
+    /// Keeps the port, also while it is started again; none where somebody else keeps it.
+    _claim: Option<Port>,
 }
 
 /// How a subject was ended.
@@ -43,8 +46,14 @@ pub(crate) enum EventError {
 }
 
 impl Running {
-    pub(super) fn new(ready: Ready, place: Place, guarded: Guarded, address: SocketAddr) -> Self {
-        Self { ready, place, guarded, address }
+    pub(super) fn new(
+        ready: Ready,
+        place: Place,
+        guarded: Guarded,
+        address: SocketAddr,
+        claim: Option<Port>,
+    ) -> Self {
+        Self { ready, place, guarded, address, _claim: claim }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

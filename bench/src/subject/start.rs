@@ -2,17 +2,17 @@
 
 use std::fmt::{self, Display};
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use super::answer::{self, Route};
 use super::command::{self, Values};
 use super::description::{Description, Readiness};
 use super::guard::Guarded;
+use super::port::Port;
 use super::running::Running;
 use super::system::Ready;
 use crate::interrupt;
@@ -70,11 +70,7 @@ impl Ready {
     /// Starts it, and returns once it has given a right answer.
     pub(crate) fn start(&self, place: &Place) -> Result<Running, StartError> {
         let folder = place.folder.join(folder_name(&self.description.name));
-        let started = self.spawn(place, &folder).and_then(|(mut guarded, port)| {
-            let address = self.await_ready(&mut guarded, place, &folder, port)?;
-            let place = Place { port: address.port(), ..place.clone() };
-            Ok(Running::new(self.clone(), place, guarded, address))
-        });
+        let started = self.claim_and_start(place, &folder);
         started.map_err(|why| StartError {
             name: self.description.name.clone(),
             why,
@@ -82,9 +78,18 @@ impl Ready {
         })
     }
 
-    fn spawn(&self, place: &Place, folder: &Path) -> Result<(Guarded, u16), Why> {
+    fn claim_and_start(&self, place: &Place, folder: &Path) -> Result<Running, Why> {
+        // Who starts again at its old place has claimed that before.
+        let claim = (place.port == 0).then(Port::claim).transpose()?;
+        let port = claim.as_ref().map_or(place.port, Port::number);
+        let mut guarded = self.spawn(place, folder, port)?;
+        let address = self.await_ready(&mut guarded, place, folder, port)?;
+        let place = Place { port: address.port(), ..place.clone() };
+        Ok(Running::new(self.clone(), place, guarded, address, claim))
+    }
+
+    fn spawn(&self, place: &Place, folder: &Path, port: u16) -> Result<Guarded, Why> {
         let description = &self.description;
-        let port = if place.port == 0 { free_port()? } else { place.port };
         fs::create_dir_all(folder)?;
         // Servers resolve what is not absolute against a folder of their own.
         let (folder, root) = (fs::canonicalize(folder)?, fs::canonicalize(&place.root)?);
@@ -114,7 +119,7 @@ impl Ready {
             .stdin(Stdio::null())
             .stdout(File::create(folder.join(STDOUT))?)
             .stderr(File::create(folder.join(STDERR))?);
-        Ok((Guarded::spawn(command, place.cpu)?, port))
+        Ok(Guarded::spawn(command, place.cpu)?)
     }
 
     /// Asks until the answer is right, and finds out why it never is.
@@ -192,23 +197,6 @@ fn ready_address(output: &str) -> Option<SocketAddr> {
     addresses.next()?.split_whitespace().next()?.parse().ok()
 }
 
-/// A port that nobody has, below those that the kernel gives to clients: a load that opens a
-/// connection for each request would take any other before the server can.
-fn free_port() -> io::Result<u16> {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let own = u16::try_from(std::process::id() % u32::from(PORT_COUNT)).expect("below PORT_COUNT");
-    for _ in 0..PORT_COUNT {
-        let next = own.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        let port = FIRST_PORT + next % PORT_COUNT;
-        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
-            other => return other.map(|_| port),
-        }
-    }
-    let last = FIRST_PORT + PORT_COUNT - 1;
-    Err(io::Error::other(format!("no port between {FIRST_PORT} and {last} is free")))
-}
-
 /// Options, which a name may hold, may hold a path.
 pub(super) fn folder_name(subject: &str) -> String {
     subject.replace('/', "_")
@@ -238,8 +226,6 @@ const TAIL_BYTES: u64 = 4096;
 const TAIL_LINES: usize = 10;
 /// Between two looks whether a subject is ready; also how exactly its start can be timed.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
-const FIRST_PORT: u16 = 18_000;
-const PORT_COUNT: u16 = 12_000;
 
 #[cfg(test)]
 mod tests {
@@ -256,12 +242,5 @@ mod tests {
         assert_eq!(address.port(), 80);
         assert!(ready_address("ready http://127.0.0.1:80").is_none());
         assert!(ready_address("error: port taken\n").is_none());
-    }
-
-    #[test]
-    fn ports_differ_and_are_no_client_s() {
-        let (one, other) = (free_port().unwrap(), free_port().unwrap());
-        assert_ne!(one, other);
-        assert!((FIRST_PORT..FIRST_PORT + PORT_COUNT).contains(&one));
     }
 }
