@@ -29,10 +29,11 @@ bench: ## this server beside others, all columns (half an hour; ARGS="--columns 
 bench-quick: ## a first look in under 5 minutes
 	@$(MAKE) --no-print-directory bench ARGS="--quick $(ARGS)"
 
-peers: ## build and install the servers that the bench compares with
+peers: ## build, install and try the servers that the bench compares with
 	@tools/setup cargo cc
 	cargo build --release --locked --manifest-path bench/peers/Cargo.toml
 	@tools/setup haproxy h2o lighttpd nginx
+	cargo test -q --locked -p corewise-bench --bin corewise-bench every_peer -- --ignored
 
 ci: ## exactly what CI runs
 	@tools/setup cargo cc python3 valgrind

@@ -275,7 +275,7 @@ fn configurations_and_files_are_written_for_the_subject() {
 }
 
 #[test]
-#[ignore = "needs the peers: `make peers`, then run it by name"]
+#[ignore = "needs the peers: `make peers` gets them and runs it"]
 fn every_peer_does_what_its_file_says() {
     let scene = Scene::new("peers");
     let behind = Description::named("nginx").unwrap().find().unwrap();
