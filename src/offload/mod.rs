@@ -1,0 +1,15 @@
+//! The protocol between shards and workers: jobs in slots of shared memory.
+//!
+//! A shard writes a request into a slot and makes it ready; a worker claims it, runs it, and
+//! writes the response into the same slot. The slot's state word is the only truth. Queues, bits
+//! and doorbells are hints: whoever loses one finds the job by looking. Paused is not dead: only
+//! the kernel's word that a process is gone lets anybody take over what it had.
+//!
+//! This module carries bytes and knows nothing of requests.
+
+#[forbid(unsafe_code)]
+pub mod layout;
+#[forbid(unsafe_code)]
+pub mod word;
+#[forbid(unsafe_code)]
+pub mod world;
