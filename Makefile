@@ -4,7 +4,7 @@ BIND ?= 127.0.0.1
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-quick ci soak fuzz docs fmt clean
+.PHONY: help run test check loom bench bench-quick ci soak fuzz docs fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -20,6 +20,9 @@ test: ## everything that proves it: units, simulation, fuzz replay, integration,
 check: ## before each commit: format, lints, rules, units (3 minutes)
 	cargo fmt --all --check && cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo run -q --locked -p corewise-tools -- tidy && cargo test -q --workspace --lib --bins --locked
+
+loom: ## how shards and workers wait for each other, under the memory model (a part of test)
+	cargo test --locked --lib offload::tests::kernels
 
 bench: ## CPU per request beside the bare ring loop, by wrk (minutes)
 	@tools/setup cargo cc wrk

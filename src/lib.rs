@@ -20,7 +20,7 @@
 //!   is an async function wrapped in [`task`]; [`executor`] has what it can wait for.
 //! - Bodies stream in both directions: [`Response::stream`], [`Response::events`], [`Body`].
 //! - The modules below are the server itself, from the command line down to the system calls.
-//!   Unsafe code exists in `net` and `sys` alone, each block with its proof.
+//!   Unsafe code exists in `net`, `offload::region` and `sys` alone, each block with its proof.
 
 #[forbid(unsafe_code)]
 pub mod app;

@@ -606,9 +606,10 @@ impl Layout {
     pub fn hash(&self) -> u64 {
         let fields = FIELDS.iter().map(|&(_, number)| u64::from(number));
         let numbers = self.numbers().into_iter().map(|(_, number)| number);
-        fields.chain(numbers).flat_map(u64::to_le_bytes).fold(FNV_OFFSET, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME)
-        })
+        fields
+            .chain(numbers)
+            .flat_map(u64::to_le_bytes)
+            .fold(FNV_OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME))
     }
 
     fn place(shape: Shape) -> Option<Self> {
@@ -765,6 +766,37 @@ const fn word(offset: u64) -> Word {
 
 const fn bytes_of(words: u32) -> u64 {
     words as u64 * WORD_BYTES
+}
+
+/// Every word of a pool, for tests that write to all of them.
+#[cfg(test)]
+pub(super) fn words_of(layout: &Layout) -> Vec<Word> {
+    let mut words: Vec<Word> = layout.header().into_iter().map(|(word, _)| word).collect();
+    words.push(layout.supervisor_epoch());
+    words.extend((0..BITMAP_WORDS).flat_map(|i| [layout.idle(i), layout.spinning(i)]));
+    words.extend([layout.deaths(), layout.stop()]);
+    for worker in layout.workers() {
+        words.extend([layout.life(worker), layout.worker_sleep(worker)]);
+        words.extend([layout.hard_limit(worker), layout.current_job(worker)]);
+        words.push(layout.current_start(worker));
+        words.extend((0..COUNTER_WORDS).map(|index| layout.worker_counter(worker, index)));
+    }
+    for shard in layout.shards() {
+        words.extend([layout.epoch(shard), layout.tail(shard), layout.head(shard)]);
+        words.push(layout.shard_sleep(shard));
+        words.extend((0..layout.attention_words()).map(|i| layout.attention(shard, i)));
+        words.extend((0..COUNTER_WORDS).map(|index| layout.shard_counter(shard, index)));
+        words.extend((0..layout.cells()).map(|position| layout.cell(shard, position)));
+        for slot in layout.slots() {
+            let slot = layout.slot(shard, slot);
+            words.extend([slot.state(), slot.submitted(), slot.deadline(), slot.request()]);
+            words.extend([slot.cancel(), slot.response(), slot.started()]);
+            words.push(slot.worker_window());
+            words.extend((0..8).map(|pair| slot.response_extents(pair)));
+            words.extend((0..8).map(|pair| slot.request_extents(pair)));
+        }
+    }
+    words
 }
 
 /// The first word: `corewise` read as a little-endian number.
@@ -1037,35 +1069,6 @@ mod tests {
             free_from = at + bytes;
         }
         assert!(free_from <= end);
-    }
-
-    fn words_of(layout: &Layout) -> Vec<Word> {
-        let mut words: Vec<Word> = layout.header().into_iter().map(|(word, _)| word).collect();
-        words.push(layout.supervisor_epoch());
-        words.extend((0..BITMAP_WORDS).flat_map(|i| [layout.idle(i), layout.spinning(i)]));
-        words.extend([layout.deaths(), layout.stop()]);
-        for worker in layout.workers() {
-            words.extend([layout.life(worker), layout.worker_sleep(worker)]);
-            words.extend([layout.hard_limit(worker), layout.current_job(worker)]);
-            words.push(layout.current_start(worker));
-            words.extend((0..COUNTER_WORDS).map(|index| layout.worker_counter(worker, index)));
-        }
-        for shard in layout.shards() {
-            words.extend([layout.epoch(shard), layout.tail(shard), layout.head(shard)]);
-            words.push(layout.shard_sleep(shard));
-            words.extend((0..layout.attention_words()).map(|i| layout.attention(shard, i)));
-            words.extend((0..COUNTER_WORDS).map(|index| layout.shard_counter(shard, index)));
-            words.extend((0..layout.cells()).map(|position| layout.cell(shard, position)));
-            for slot in layout.slots() {
-                let slot = layout.slot(shard, slot);
-                words.extend([slot.state(), slot.submitted(), slot.deadline(), slot.request()]);
-                words.extend([slot.cancel(), slot.response(), slot.started()]);
-                words.push(slot.worker_window());
-                words.extend((0..8).map(|pair| slot.response_extents(pair)));
-                words.extend((0..8).map(|pair| slot.request_extents(pair)));
-            }
-        }
-        words
     }
 
     fn spans_of(layout: &Layout) -> Vec<Span> {

@@ -21,8 +21,13 @@ pub trait World {
     fn store(&self, at: Word, value: u64, order: Ordering);
     /// Writes `new` where `current` stands: `Ok` with what stood there, or `Err` with what stands
     /// there. A failure orders nothing.
-    fn compare_exchange(&self, at: Word, current: u64, new: u64, order: Ordering)
-    -> Result<u64, u64>;
+    fn compare_exchange(
+        &self,
+        at: Word,
+        current: u64,
+        new: u64,
+        order: Ordering,
+    ) -> Result<u64, u64>;
     /// Writes a word and returns what stood there.
     fn swap(&self, at: Word, value: u64, order: Ordering) -> u64;
     /// Sets bits and returns what stood there.
@@ -31,7 +36,7 @@ pub trait World {
     fn fetch_and(&self, at: Word, bits: u64, order: Ordering) -> u64;
     /// Adds and returns what stood there.
     fn fetch_add(&self, at: Word, value: u64, order: Ordering) -> u64;
-    /// Orders what comes before against what comes after.
+    /// Orders what comes before against what comes after; pairs with a fence of another process.
     fn fence(&self, order: Ordering);
     /// Wakes whoever waits at this doorbell. Never blocks.
     fn ring(&self, doorbell: Doorbell);
@@ -41,4 +46,24 @@ pub trait World {
     fn copy_in(&self, at: Span, bytes: &[u8]);
     /// Copies the beginning of a span, which must be long enough, over `into`.
     fn copy_out(&self, at: Span, into: &mut [u8]);
+
+    /// Which deliberate mistake the protocol makes here: for the proof that it would be found.
+    #[cfg(test)]
+    fn twin(&self) -> Twin {
+        Twin::None
+    }
+}
+
+/// Mistakes that were made before, or nearly.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Twin {
+    /// The mark that a signal was sent comes before the signal.
+    ClearThenSignal,
+    /// The head is moved before the slot is won.
+    HeadFirst,
+    /// Of the dead only the last one of each place is remembered.
+    LastDeathOnly,
+    /// None.
+    None,
 }

@@ -9,6 +9,7 @@ pub mod channel;
 pub mod clock;
 pub mod descriptors;
 pub mod host;
+pub mod memfd;
 pub mod memory;
 pub mod page;
 pub mod poll;
