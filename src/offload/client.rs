@@ -438,8 +438,15 @@ impl<W: World> Client<W> {
             return false;
         }
         // Pairs with the stores of `Server`: who sees DONE sees the response.
-        let word = self.world.load(self.words(slot).state(), Ordering::Acquire);
-        let sight = self.judge(slot, word);
+        let mut word = self.world.load(self.words(slot).state(), Ordering::Acquire);
+        let mut sight = self.judge(slot, word);
+        if matches!(sight, Sight::Orphan { .. }) {
+            // The worker may have begun, or ended, between the two looks and died after that.
+            // What the dead have written last is what counts, and from now on it stays.
+            // Pairs with the stores of `Server`, as above.
+            word = self.world.load(self.words(slot).state(), Ordering::Acquire);
+            sight = self.judge(slot, word);
+        }
         let (lease, action) = slot::look(lease, sight);
         if lease == Lease::Spoiled {
             self.leased -= 1;

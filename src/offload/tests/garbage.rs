@@ -29,11 +29,16 @@ impl Random {
         (self.next() >> 33) % bound
     }
 
+    /// A worker that may exist, or not.
+    fn owner(&mut self) -> Owner {
+        let (worker, incarnation) = (self.below(4) as u8, self.below(4) as u16);
+        Owner { worker: WorkerIndex(worker), incarnation }
+    }
+
     /// A word, more often than not one that means something.
     fn word(&mut self) -> u64 {
         let generation = Generation::new(self.below(6));
-        let owner =
-            Owner { worker: WorkerIndex(self.below(4) as u8), incarnation: self.below(4) as u16 };
+        let owner = self.owner();
         match self.below(10) {
             0 => self.next(),
             1 => u64::MAX,
@@ -174,7 +179,15 @@ fn spoil(plain: &Plain, words: &[Word], random: &mut Random) {
         if random.below(4) == 0 {
             let slot = plain.layout.slot(SHARD, slot);
             plain.words[slot.response().index()].set(random.word());
-            plain.words[slot.state().index()].set(random.word());
+            let state = &plain.words[slot.state().index()];
+            // Half of the time an ending that fits what the shard waits for.
+            let fits = StateWord::unpack(state.get()).filter(|_| random.below(2) == 0);
+            state.set(match fits {
+                None => random.word(),
+                Some(word) => {
+                    StateWord::new(SlotState::Done(random.owner()), word.generation).pack()
+                }
+            });
             plain.words[plain.layout.attention(SHARD, 0).index()].set(random.next());
         }
     }

@@ -99,13 +99,7 @@ fn remembering_only_the_last_death_is_found() {
 
 #[test]
 fn a_mark_before_its_signal_is_found() {
-    must_fail(Story {
-        twin: Twin::ClearThenSignal,
-        worker_kills: 4,
-        shard_kills: 4,
-        nets: false,
-        ..CALM
-    });
+    must_fail(Story { twin: Twin::ClearThenSignal, shard_kills: 6, nets: false, ..CALM });
 }
 
 /// Runs machine after machine. `COREWISE_SEED` runs that one alone.
