@@ -4,7 +4,7 @@ BIND ?= 127.0.0.1
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-quick peers ci model soak fuzz docs fmt clean
+.PHONY: help run test check bench bench-quick peers ci model loom soak fuzz docs fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,9 @@ ci: ## exactly what CI runs
 model: ## the slot protocol in every order, and how each defect fails (CASE=name for one)
 	@tools/setup cargo cc
 	cargo run -q --release --locked -p corewise-model -- $(CASE)
+
+loom: ## how shards and workers wait for each other, under the memory model (a part of test)
+	cargo test --locked --lib offload::tests::kernels
 
 soak: ## the tests that need minutes each
 	cargo test --release --locked --test it -- --ignored --test-threads 1

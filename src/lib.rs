@@ -22,7 +22,7 @@
 //!   and starts pools in tests only.
 //! - Bodies stream in both directions: [`Response::stream`], [`Response::events`], [`Body`].
 //! - The modules below are the server itself, from the command line down to the system calls.
-//!   Unsafe code exists in `net` and `sys` alone, each block with its proof.
+//!   Unsafe code exists in `net`, `offload::region` and `sys` alone, each block with its proof.
 
 #[forbid(unsafe_code)]
 pub mod app;
@@ -43,6 +43,7 @@ pub mod http;
 #[forbid(unsafe_code)]
 pub mod limits;
 pub mod net;
+pub mod offload;
 #[forbid(unsafe_code)]
 pub mod router;
 #[forbid(unsafe_code)]

@@ -44,6 +44,11 @@ pub fn bell() -> io::Result<OwnedFd> {
     Ok(eventfd(0, EventfdFlags::CLOEXEC)?)
 }
 
+/// Adds one to the count of an eventfd that does not block. One whose count is full has rung.
+pub fn ring(doorbell: BorrowedFd<'_>) {
+    let _ = rustix::io::write(doorbell, &1u64.to_ne_bytes());
+}
+
 /// Takes the count of an eventfd that does not block; whether there was any.
 pub fn take_count(doorbell: BorrowedFd<'_>) -> bool {
     // An error is "nothing there": the only other reason is a descriptor of another kind.

@@ -1,0 +1,38 @@
+//! The protocol between shards and workers: jobs in slots of shared memory.
+//!
+//! A shard writes a request into a slot and makes it ready; a worker claims it, runs it, and
+//! writes the response into the same slot. The slot's state word is the only truth. Queues, bits
+//! and doorbells are hints: whoever loses one finds the job by looking. Paused is not dead: only
+//! the kernel's word that a process is gone lets anybody take over what it had.
+//!
+//! `client` is the shard's end, `server` the worker's, `death` the supervisor's. They meet in the
+//! words that `layout` places and `word` packs; `slot` decides what a shard does about what it
+//! sees; `queue` and `wake` find jobs and workers. Every shared access is a call of `World`, which
+//! on a real `region` is the bare instruction.
+//!
+//! This module carries bytes and knows nothing of requests.
+
+#[forbid(unsafe_code)]
+pub mod client;
+#[forbid(unsafe_code)]
+pub mod counters;
+#[forbid(unsafe_code)]
+pub mod death;
+#[forbid(unsafe_code)]
+pub mod layout;
+#[forbid(unsafe_code)]
+mod queue;
+pub mod region;
+#[forbid(unsafe_code)]
+pub mod server;
+#[forbid(unsafe_code)]
+pub mod slot;
+#[cfg(test)]
+#[forbid(unsafe_code)]
+mod tests;
+#[forbid(unsafe_code)]
+mod wake;
+#[forbid(unsafe_code)]
+pub mod word;
+#[forbid(unsafe_code)]
+pub mod world;

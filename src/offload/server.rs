@@ -1,0 +1,613 @@
+//! The worker's side: find a job, claim it, finish it, and wait well.
+//!
+//! | word | writer | readers | ordering | pairs with |
+//! |---|---|---|---|---|
+//! | `slot.state` | shard, whoever claims | both | AcqRel, Release | `Client::publish`, `look` |
+//! | `slot.response`, `started` | the owner | shard, supervisor | Relaxed | under `state` |
+//! | `slot.cancel` | shard | the owner | Acquire | `Client::overtake` |
+//! | `attention` bit | workers | shard (swaps 0) | SeqCst | `Client::collect` |
+//! | `hard_limit`, `current_*` | the worker | supervisor | Relaxed | nothing: it looks again |
+//!
+//! [`Server::poll`] says what to do next and never blocks. Whoever calls it runs the job, spins a
+//! little, or blocks on the worker's doorbell for at most [`BLOCK_NS_MAX`]; the bound is a second
+//! net under the doorbell.
+
+use super::counters::{self, Current, Histogram, WorkerCounter};
+use super::layout::{Doorbell, SlotWords};
+use super::queue::{self, Hint};
+use super::slot::{Ending, Form, Request, Response, cancel_word};
+use super::wake;
+use super::word::WorkerIndex;
+use super::word::{Generation, Life, Owner, ShardIndex, SlotIndex, SlotState, StateWord};
+use super::world::{Ordering, World};
+
+/// How long a worker looks before it sleeps; data, so that the placement decides it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SpinPolicy {
+    /// How long; 0 where another process of ours uses the CPU.
+    pub window_ns: u64,
+    /// Only while the pauses between jobs are shorter than this on average.
+    pub gap_ns: u64,
+    /// Whether another worker may spin at the same time.
+    pub beside_others: bool,
+}
+
+impl SpinPolicy {
+    /// Sleep at once.
+    pub const NEVER: Self = Self { window_ns: 0, gap_ns: 0, beside_others: false };
+}
+
+/// What a worker does next.
+#[derive(Debug)]
+pub enum Next {
+    /// Block on the doorbell, for at most [`BLOCK_NS_MAX`], then ask again.
+    Block,
+    /// Run this job and complete it.
+    Job(Job),
+    /// The pool stops, and this worker has nothing left to do.
+    Leave,
+    /// Ask again at once.
+    Spin,
+    /// Nobody wants the answer of this running job any more. It is said once; the job is
+    /// completed all the same, sooner if it can be stopped.
+    Withdrawn(ShardIndex, SlotIndex),
+}
+
+/// A job that this worker runs. It is finished by `complete` and in no other way.
+#[derive(Debug)]
+#[must_use = "a job that is dropped is never answered"]
+pub struct Job {
+    place: Place,
+    request: Request,
+    submitted: u64,
+    started: u64,
+    deadline: u64,
+}
+
+/// Which submission of which slot.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Place {
+    shard: ShardIndex,
+    slot: SlotIndex,
+    generation: Generation,
+}
+
+impl Job {
+    /// Whose job it is.
+    #[must_use]
+    pub const fn shard(&self) -> ShardIndex {
+        self.place.shard
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub const fn slot(&self) -> SlotIndex {
+        self.place.slot
+    }
+
+    /// How its request lies in memory; the length of an inline one is checked.
+    #[must_use]
+    pub const fn request(&self) -> Request {
+        self.request
+    }
+
+    /// When it is too late, on the monotonic clock in nanoseconds.
+    #[must_use]
+    pub const fn deadline(&self) -> u64 {
+        self.deadline
+    }
+
+    /// When it was submitted.
+    #[must_use]
+    pub const fn submitted(&self) -> u64 {
+        self.submitted
+    }
+}
+
+/// What a worker remembers of a job that runs.
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    place: Place,
+    epoch: u16,
+    deadline: u64,
+    /// That it was withdrawn has been said already.
+    told: bool,
+}
+
+/// A response body that does not fit where it is to lie.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TooLong {
+    /// What would fit.
+    pub bytes_max: u32,
+}
+
+/// What a worker does between two jobs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    Awake,
+    /// The doorbell has rung, or the wait was over: the next job may be one of several.
+    Roused,
+    Spinning {
+        until: u64,
+    },
+    Waiting,
+}
+
+/// One worker of a pool.
+#[derive(Debug)]
+pub struct Server<W> {
+    world: W,
+    worker: WorkerIndex,
+    /// How slots name this process.
+    owner: Owner,
+    phase: Phase,
+    /// The shard to look at first: the one after that which was served last.
+    next_shard: u16,
+    /// Jobs that run at a time.
+    jobs_max: usize,
+    /// The jobs that run.
+    running: Vec<Running>,
+    spin: SpinPolicy,
+    gaps: Gaps,
+    /// Claims nothing any more.
+    draining: bool,
+}
+
+impl<W: World> Server<W> {
+    /// Takes the place of a worker, in the life that the supervisor gave it.
+    ///
+    /// # Panics
+    /// Panics when a worker is to run no job at all.
+    pub fn attach(world: W, worker: WorkerIndex, jobs_max: usize, spin: SpinPolicy) -> Self {
+        assert!(jobs_max > 0, "a worker runs at least one job");
+        let life = Life::unpack(world.load(world.layout().life(worker), Ordering::Relaxed));
+        let owner = Owner { worker, incarnation: life.short() };
+        wake::awake(&world, world.layout().worker_sleep(worker));
+        let running = Vec::with_capacity(jobs_max);
+        let (phase, gaps) = (Phase::Awake, Gaps::new());
+        let server = Self {
+            world,
+            worker,
+            owner,
+            phase,
+            next_shard: 0,
+            jobs_max,
+            running,
+            spin,
+            gaps,
+            draining: false,
+        };
+        server.publish_limit();
+        server
+    }
+
+    /// The world that it works in.
+    pub const fn world(&self) -> &W {
+        &self.world
+    }
+
+    /// Claims nothing more; what runs is finished.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// How many jobs run.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// What to do next. Never blocks; a job is handed out one at a time, so that a worker which
+    /// can run several leaves the rest to those who have none.
+    pub fn poll(&mut self) -> Next {
+        if self.phase == Phase::Waiting {
+            self.rouse();
+        }
+        if let Some((shard, slot)) = self.take_withdrawn() {
+            return Next::Withdrawn(shard, slot);
+        }
+        if self.has_capacity()
+            && let Some(job) = self.take()
+        {
+            self.handle_found(&job);
+            return Next::Job(job);
+        }
+        self.poll_without_job()
+    }
+
+    /// True when the shard does not want the answer any more: the client has gone, the time is
+    /// over, or the shard itself has been replaced.
+    #[must_use]
+    pub fn is_cancelled(&self, job: &Job) -> bool {
+        self.is_withdrawn(job.place, job.request.epoch)
+    }
+
+    /// Copies an inline request over `into`, which must have its length.
+    ///
+    /// # Panics
+    /// Panics when the request is not inline or `into` is longer than a slot.
+    pub fn read_request(&self, job: &Job, into: &mut [u8]) {
+        assert_eq!(job.request.form, Form::Inline);
+        let span = self.world.layout().inline_request(job.place.shard, job.place.slot);
+        self.world.copy_out(span, into);
+    }
+
+    /// Answers a job with a body that lies in the slot.
+    ///
+    /// # Errors
+    /// Gives the job back when the body is longer than a slot.
+    pub fn complete(&mut self, job: Job, status: u16, body: &[u8]) -> Result<(), (Job, TooLong)> {
+        let span = self.world.layout().inline_response(job.place.shard, job.place.slot);
+        let Some(bytes) = u32::try_from(body.len()).ok().filter(|&bytes| bytes <= span.bytes())
+        else {
+            return Err((job, TooLong { bytes_max: span.bytes() }));
+        };
+        self.world.copy_in(span, body);
+        self.complete_in_place(job, status, Form::Inline, bytes);
+        Ok(())
+    }
+
+    /// Answers a job whose body lies where `form` says already.
+    pub fn complete_in_place(&mut self, job: Job, status: u16, form: Form, bytes: u32) {
+        let response = Response { bytes, status, form, ending: Ending::Answered };
+        let now = self.world.now();
+        self.finish(job.place, response);
+        self.running.retain(|running| running.place != job.place);
+        self.publish_limit();
+        self.gaps.handle_end(now);
+        self.count(WorkerCounter::Ok, 1);
+        let service = now.saturating_sub(job.started);
+        self.measure(Histogram::Service, service);
+    }
+
+    /// The shard has moved the deadline of a job whose answer is on its way: from now on the new
+    /// one counts, here and for the supervisor.
+    pub fn renew(&mut self, job: &mut Job) {
+        job.deadline = self.world.load(self.words(job.place).deadline(), Ordering::Relaxed);
+        for running in self.running.iter_mut().filter(|running| running.place == job.place) {
+            running.deadline = job.deadline;
+        }
+        self.publish_limit();
+    }
+
+    /// Leaves the place in good order: nobody waits, nobody spins.
+    pub fn detach(self) {
+        wake::clear_spinning(&self.world, self.worker);
+        wake::clear_idle(&self.world, self.worker);
+        wake::awake(&self.world, self.world.layout().worker_sleep(self.worker));
+    }
+
+    /// True when some shard lives that may still submit or collect.
+    #[must_use]
+    pub fn sees_a_shard(&self) -> bool {
+        let layout = self.world.layout();
+        layout.shards().any(|shard| {
+            Life::unpack(self.world.load(layout.epoch(shard), Ordering::Relaxed)).alive
+        })
+    }
+
+    fn take_withdrawn(&mut self) -> Option<(ShardIndex, SlotIndex)> {
+        let found = self.running.iter().position(|job| self.is_news(job))?;
+        let job = &mut self.running[found];
+        job.told = true;
+        Some((job.place.shard, job.place.slot))
+    }
+
+    fn has_capacity(&self) -> bool {
+        !self.draining && self.running.len() < self.jobs_max
+    }
+
+    /// Nothing was found: spin on, begin to, or go to sleep.
+    fn poll_without_job(&mut self) -> Next {
+        let now = self.world.now();
+        match self.phase {
+            Phase::Spinning { until } if now < until => return Next::Spin,
+            Phase::Spinning { .. } => self.count(WorkerCounter::SpinMisses, 1),
+            _ if self.may_spin() => {
+                wake::set_spinning(&self.world, self.worker);
+                self.phase = Phase::Spinning { until: now.saturating_add(self.spin.window_ns) };
+                return Next::Spin;
+            }
+            _ => {}
+        }
+        if self.is_over() {
+            self.stop_spinning();
+            return Next::Leave;
+        }
+        if self.arm() { Next::Block } else { Next::Spin }
+    }
+
+    /// A job was found; if others could have been kept from being woken by us, one more is.
+    fn handle_found(&mut self, job: &Job) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Awake);
+        self.gaps.handle_submission(job.submitted);
+        match phase {
+            Phase::Spinning { .. } => {
+                self.count(WorkerCounter::SpinHits, 1);
+                wake::clear_spinning(&self.world, self.worker);
+                self.hand_on();
+            }
+            Phase::Roused => self.hand_on(),
+            Phase::Awake | Phase::Waiting => {}
+        }
+    }
+
+    fn may_spin(&self) -> bool {
+        self.running.is_empty()
+            && self.has_capacity()
+            && self.spin.window_ns > 0
+            && self.gaps.are_below(self.spin.gap_ns)
+            && (self.spin.beside_others || !wake::somebody_spins(&self.world))
+    }
+
+    fn is_over(&self) -> bool {
+        let stopped = || self.world.load(self.world.layout().stop(), Ordering::Relaxed) != 0;
+        self.running.is_empty() && (self.draining || stopped())
+    }
+
+    /// Gets ready to block; false when something has come up.
+    fn arm(&mut self) -> bool {
+        let sleep = self.world.layout().worker_sleep(self.worker);
+        wake::fall_asleep(&self.world, sleep);
+        if self.has_capacity() {
+            wake::set_idle(&self.world, self.worker);
+        }
+        self.stop_spinning();
+        self.phase = Phase::Waiting;
+        // Excludes that we see no job while its shard sees nobody waiting, and that we see a
+        // job wanted while its cancel sees us awake: both publish, fence, and read our marks
+        // (`wake`, `Client::overtake`); we have set them, fence here, and look once more.
+        self.world.fence(Ordering::SeqCst);
+        let withdrawn = self.running.iter().any(|job| self.is_news(job));
+        if withdrawn || (self.has_capacity() && self.sees_work()) || self.is_over() {
+            self.rouse();
+            return false;
+        }
+        self.count(WorkerCounter::Sleeps, 1);
+        true
+    }
+
+    /// Awake again: takes the marks back. Only then may it look for jobs.
+    fn rouse(&mut self) {
+        wake::clear_idle(&self.world, self.worker);
+        wake::awake(&self.world, self.world.layout().worker_sleep(self.worker));
+        self.phase = Phase::Roused;
+    }
+
+    fn stop_spinning(&mut self) {
+        if matches!(self.phase, Phase::Spinning { .. }) {
+            wake::clear_spinning(&self.world, self.worker);
+            self.phase = Phase::Awake;
+        }
+    }
+
+    /// Wakes one more when there is work left that nobody else is about to find.
+    fn hand_on(&self) {
+        // Excludes that a shard saw us spinning and woke nobody while we see no job of its: it
+        // published, fenced (`wake`) and read our bit, which we have cleared before this fence.
+        self.world.fence(Ordering::SeqCst);
+        if wake::somebody_spins(&self.world) || !self.sees_work() {
+            return;
+        }
+        let woken = wake::wake_waiting(&self.world, 1, usize::from(self.worker.0) + 1);
+        self.count(WorkerCounter::SignalsSent, woken.sent);
+        self.count(WorkerCounter::SignalsSuppressed, woken.suppressed);
+    }
+
+    /// Any hint counts, even if its slot is taken: whoever took it may have stopped before it
+    /// moved the head, and a job may wait behind it.
+    fn sees_work(&self) -> bool {
+        let mut shards = self.world.layout().shards();
+        shards.any(|shard| queue::first_hint(&self.world, shard).is_some())
+    }
+
+    /// Claims the next job that is still wanted and begins it.
+    fn take(&mut self) -> Option<Job> {
+        let shards = self.world.layout().shape().shards;
+        for step in 0..shards {
+            let shard = ShardIndex((self.next_shard + step) % shards);
+            if let Some(job) = self.take_from(shard) {
+                self.next_shard = (shard.0 + 1) % shards;
+                return Some(job);
+            }
+        }
+        None
+    }
+
+    /// Bounded by the length of the ring, whatever stands in it.
+    fn take_from(&mut self, shard: ShardIndex) -> Option<Job> {
+        for _ in 0..self.world.layout().cells() {
+            let hint = queue::first_hint(&self.world, shard)?;
+            #[cfg(test)]
+            if self.world.twin() == super::world::Twin::HeadFirst {
+                queue::pass(&self.world, shard, hint);
+            }
+            let claimed = self.claim(shard, hint);
+            queue::pass(&self.world, shard, hint);
+            if let Some(job) = claimed.and_then(|place| self.begin(place)) {
+                return Some(job);
+            }
+        }
+        None
+    }
+
+    fn claim(&self, shard: ShardIndex, hint: Hint) -> Option<Place> {
+        let slot = self.world.layout().slot_index(hint.slot.0.into())?;
+        let ready = StateWord::new(SlotState::Ready, hint.generation);
+        let claimed = StateWord::new(SlotState::Claimed(self.owner), hint.generation);
+        let state = self.world.layout().slot(shard, slot).state();
+        // Pairs with the stores of READY in `Client`: who wins sees body and descriptor; and with
+        // its loads of the state, which tell it who owns the slot now.
+        let order = Ordering::AcqRel;
+        self.world.compare_exchange(state, ready.pack(), claimed.pack(), order).ok()?;
+        self.count(WorkerCounter::Claimed, 1);
+        Some(Place { shard, slot, generation: hint.generation })
+    }
+
+    /// The last moment at which a job that nobody wants costs nothing.
+    fn begin(&mut self, place: Place) -> Option<Job> {
+        let words = self.words(place);
+        let now = self.world.now();
+        let deadline = self.world.load(words.deadline(), Ordering::Relaxed);
+        let submitted = self.world.load(words.submitted(), Ordering::Relaxed);
+        let request = Request::unpack(self.world.load(words.request(), Ordering::Relaxed));
+        let fits = |request: &Request| {
+            request.form != Form::Inline || request.bytes <= self.world.layout().shape().slot_bytes
+        };
+        let Some(request) = request.filter(fits) else {
+            self.skip(place, Ending::Cancelled);
+            return None;
+        };
+        if self.is_withdrawn(place, request.epoch) {
+            self.skip(place, Ending::Cancelled);
+            return None;
+        }
+        if now >= deadline {
+            self.skip(place, Ending::Expired);
+            return None;
+        }
+        self.world.store(words.started(), now, Ordering::Relaxed);
+        self.publish_current(place, now);
+        self.running.push(Running { place, epoch: request.epoch, deadline, told: false });
+        self.publish_limit();
+        let running = StateWord::new(SlotState::Running(self.owner), place.generation);
+        // Pairs with the load in `Client::look`: from here on the job has begun.
+        self.world.store(words.state(), running.pack(), Ordering::Release);
+        self.measure(Histogram::QueueWait, now.saturating_sub(submitted));
+        Some(Job { place, request, submitted, started: now, deadline })
+    }
+
+    fn is_news(&self, job: &Running) -> bool {
+        !job.told && self.is_withdrawn(job.place, job.epoch)
+    }
+
+    fn is_withdrawn(&self, place: Place, epoch: u16) -> bool {
+        let cancel = self.words(place).cancel();
+        // Pairs with the store in `Client::overtake`.
+        if self.world.load(cancel, Ordering::Acquire) == cancel_word(place.generation) {
+            return true;
+        }
+        let life = self.world.load(self.world.layout().epoch(place.shard), Ordering::Relaxed);
+        Life::unpack(life).incarnation as u16 != epoch
+    }
+
+    fn skip(&self, place: Place, ending: Ending) {
+        self.finish(place, Response { bytes: 0, status: 0, form: Form::Inline, ending });
+        self.count(
+            match ending {
+                Ending::Expired => WorkerCounter::SkippedExpired,
+                Ending::Answered | Ending::Cancelled => WorkerCounter::SkippedCancelled,
+            },
+            1,
+        );
+    }
+
+    /// Makes the response the shard's and sees to it that the shard looks.
+    fn finish(&self, place: Place, response: Response) {
+        let (layout, words) = (self.world.layout(), self.words(place));
+        self.world.store(words.response(), response.pack(), Ordering::Relaxed);
+        let done = StateWord::new(SlotState::Done(self.owner), place.generation);
+        // Pairs with the load in `Client::look`: who sees DONE sees the response.
+        self.world.store(words.state(), done.pack(), Ordering::Release);
+        let (index, bit) = (u32::from(place.slot.0 / 64), 1 << (place.slot.0 % 64));
+        // This and the next load exclude that we see the shard awake while it sees nothing to do:
+        // it marks itself asleep, fences, and looks at these bits (`Client::arm`).
+        self.world.fetch_or(layout.attention(place.shard, index), bit, Ordering::SeqCst);
+        let sleep = layout.shard_sleep(place.shard);
+        // Pairs with the fence in `Client::arm`, as above.
+        let sent = wake::signal(&self.world, sleep, Doorbell::Shard(place.shard), Ordering::SeqCst);
+        self.count(WorkerCounter::SignalsSent, u64::from(sent));
+        self.count(WorkerCounter::SignalsSuppressed, u64::from(!sent));
+    }
+
+    fn publish_current(&self, place: Place, now: u64) {
+        let layout = self.world.layout();
+        let current = Current { shard: place.shard, slot: place.slot }.pack();
+        self.world.store(layout.current_start(self.worker), now, Ordering::Relaxed);
+        self.world.store(layout.current_job(self.worker), current, Ordering::Relaxed);
+    }
+
+    /// Tells the supervisor when to look at what runs here; 0 is never.
+    fn publish_limit(&self) {
+        let earliest = self.running.iter().map(|job| job.deadline).min().unwrap_or(0);
+        let layout = self.world.layout();
+        self.world.store(layout.hard_limit(self.worker), earliest, Ordering::Relaxed);
+        if self.running.is_empty() {
+            self.world.store(layout.current_job(self.worker), 0, Ordering::Relaxed);
+        }
+    }
+
+    fn words(&self, place: Place) -> SlotWords {
+        self.world.layout().slot(place.shard, place.slot)
+    }
+
+    fn count(&self, counter: WorkerCounter, number: u64) {
+        counters::add(&self.world, counter.word(&self.world, self.worker), number);
+    }
+
+    fn measure(&self, histogram: Histogram, value_ns: u64) {
+        counters::add(&self.world, histogram.word(&self.world, self.worker, value_ns), 1);
+    }
+}
+
+/// How long this worker has been without work between two jobs lately.
+#[derive(Clone, Copy, Debug)]
+struct Gaps {
+    /// Moving average in nanoseconds over about eight gaps.
+    average: u64,
+    /// When the last job ended.
+    ended: u64,
+}
+
+impl Gaps {
+    /// Begins long: spinning is to be earned.
+    const fn new() -> Self {
+        Self { average: GAP_NS_MAX, ended: 0 }
+    }
+
+    fn handle_end(&mut self, now: u64) {
+        self.ended = now;
+    }
+
+    fn handle_submission(&mut self, submitted: u64) {
+        let gap = submitted.saturating_sub(self.ended).min(GAP_NS_MAX);
+        self.average = self.average - self.average / 8 + gap / 8;
+    }
+
+    const fn are_below(self, gap_ns: u64) -> bool {
+        self.average < gap_ns
+    }
+}
+
+/// Longest time that a worker blocks without looking.
+pub const BLOCK_NS_MAX: u64 = 250_000_000;
+/// A longer gap counts as this one, so that a pause is forgotten after some jobs.
+const GAP_NS_MAX: u64 = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spinning_is_earned_and_lost() {
+        let mut gaps = Gaps::new();
+        assert!(!gaps.are_below(25_000), "the first job is not spun for");
+        let mut now = 0;
+        let mut pass = |gaps: &mut Gaps, gap: u64| {
+            gaps.handle_submission(now + gap);
+            now += gap + 1_000;
+            gaps.handle_end(now);
+        };
+        for _ in 0..40 {
+            pass(&mut gaps, 5_000);
+        }
+        assert!(gaps.are_below(25_000));
+        assert!(!gaps.are_below(0), "nothing is shorter than nothing");
+        pass(&mut gaps, 3_600_000_000_000);
+        assert!(!gaps.are_below(25_000), "one long pause ends it");
+        for _ in 0..40 {
+            pass(&mut gaps, 0);
+        }
+        assert!(gaps.are_below(25_000), "and it is forgotten again");
+    }
+}
