@@ -41,6 +41,7 @@ pub mod http;
 #[forbid(unsafe_code)]
 pub mod limits;
 pub mod net;
+pub mod offload;
 #[forbid(unsafe_code)]
 pub mod router;
 #[forbid(unsafe_code)]
