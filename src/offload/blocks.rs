@@ -10,6 +10,8 @@
 use std::collections::VecDeque;
 use std::fmt;
 
+use super::layout::{BLOCK_BYTES, RESPONSE_EXTENTS_MAX};
+
 /// A block, counted within the blocks of its owner.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct BlockIndex(pub u16);
@@ -69,8 +71,8 @@ impl Blocks {
     /// Takes as many as `bytes` need; `None`, and nothing is taken, when there are not so many or
     /// a slot cannot list them.
     #[must_use]
-    pub fn take_for(&mut self, bytes: usize, extents_max: usize) -> Option<Extents> {
-        let count = bytes.div_ceil(BLOCK_BYTES);
+    pub fn take_for(&mut self, bytes: u64, extents_max: usize) -> Option<Extents> {
+        let count = usize::try_from(bytes.div_ceil(BLOCK_BYTES)).ok()?;
         if count > extents_max.min(EXTENTS_MAX) || count > self.free() {
             return None;
         }
@@ -125,19 +127,17 @@ pub struct Extents {
 }
 
 impl Extents {
-    /// Believes a list that another process wrote as far as it can be believed: so many bytes in
-    /// exactly as many blocks as they need, all of which exist, none of them twice. `listed` is
+    /// Believes a list that another process wrote as far as it can be believed: as many blocks as
+    /// `bytes` need, all of them among the `blocks` of their owner, none of them twice. `listed` is
     /// the whole list of the slot, copied once.
     ///
     /// # Errors
     /// [`BadExtents`]: the writer is broken.
-    pub fn check(listed: &[u32], count: u32, bytes: u64, blocks: u16) -> Result<Self, BadExtents> {
-        let listed = listed.get(..count as usize).ok_or(BadExtents::Count { count })?;
-        if listed.len() > EXTENTS_MAX || u64::from(count) != bytes.div_ceil(BLOCK_BYTES as u64) {
-            return Err(BadExtents::Count { count });
-        }
+    pub fn check(listed: &[u32], bytes: u64, blocks: u16) -> Result<Self, BadExtents> {
+        let count = usize::try_from(bytes.div_ceil(BLOCK_BYTES)).unwrap_or(usize::MAX);
+        let needed = listed.get(..count).filter(|needed| needed.len() <= EXTENTS_MAX);
         let mut extents = Self::default();
-        for &word in listed {
+        for &word in needed.ok_or(BadExtents::Count { bytes })? {
             let block = u16::try_from(word).ok().filter(|index| *index < blocks);
             let block = BlockIndex(block.ok_or(BadExtents::Range { listed: word, blocks })?);
             if extents.contains(block) {
@@ -198,10 +198,10 @@ impl FromIterator<BlockIndex> for Extents {
 /// Why a list of blocks cannot be believed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum BadExtents {
-    /// Not as many as the bytes need.
+    /// More bytes than a slot lists blocks for.
     Count {
-        /// How many it says there are.
-        count: u32,
+        /// How many bytes.
+        bytes: u64,
     },
     /// A block that its owner does not have.
     Range {
@@ -220,8 +220,8 @@ pub enum BadExtents {
 impl fmt::Display for BadExtents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Count { count } => {
-                write!(f, "{count} blocks are listed, which is not what the bytes need")
+            Self::Count { bytes } => {
+                write!(f, "{bytes} bytes need more blocks than a slot lists")
             }
             Self::Range { listed, blocks } => {
                 write!(f, "block {listed} is listed where there are {blocks}")
@@ -307,10 +307,8 @@ impl<Slot: Copy> Default for Lent<Slot> {
     }
 }
 
-/// Bytes of a block.
-pub const BLOCK_BYTES: usize = 64 << 10;
 /// Most blocks that a slot lists, in either direction.
-pub const EXTENTS_MAX: usize = 16;
+pub const EXTENTS_MAX: usize = RESPONSE_EXTENTS_MAX;
 /// Blocks that go round.
 const WARM_MAX: usize = 8;
 
@@ -372,25 +370,24 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(listed: &[u32], count: u32, bytes: u64, expected: Result<usize, BadExtents>) {
-        let checked = Extents::check(listed, count, bytes, 32);
+    fn check(listed: &[u32], bytes: u64, expected: Result<usize, BadExtents>) {
+        let checked = Extents::check(listed, bytes, 32);
         assert_eq!(checked.map(|extents| extents.len()), expected);
     }
 
     #[test]
     fn lists_of_others_are_checked() {
-        const BLOCK: u64 = BLOCK_BYTES as u64;
-        check(&[], 0, 0, Ok(0));
-        check(&[3, 1, 31, 9], 3, 3 * BLOCK, Ok(3));
-        check(&[3, 1, 31], 3, 2 * BLOCK + 1, Ok(3));
-        check(&[3, 1, 31], 3, 2 * BLOCK, Err(BadExtents::Count { count: 3 }));
-        check(&[3, 1, 31], 3, 3 * BLOCK + 1, Err(BadExtents::Count { count: 3 }));
-        check(&[3, 1], 3, 3 * BLOCK, Err(BadExtents::Count { count: 3 }));
-        check(&[3], u32::MAX, u64::MAX, Err(BadExtents::Count { count: u32::MAX }));
-        check(&[0; 17], 17, 17 * BLOCK, Err(BadExtents::Count { count: 17 }));
-        check(&[32], 1, 1, Err(BadExtents::Range { listed: 32, blocks: 32 }));
-        check(&[1 << 16], 1, 1, Err(BadExtents::Range { listed: 1 << 16, blocks: 32 }));
-        check(&[4, 5, 4], 3, 3 * BLOCK, Err(BadExtents::Twice { block: BlockIndex(4) }));
+        const BLOCK: u64 = BLOCK_BYTES;
+        check(&[], 0, Ok(0));
+        check(&[99], 0, Ok(0));
+        check(&[3, 1, 31, 99], 3 * BLOCK, Ok(3));
+        check(&[3, 1, 31, 99], 2 * BLOCK + 1, Ok(3));
+        check(&[3, 1], 2 * BLOCK + 1, Err(BadExtents::Count { bytes: 2 * BLOCK + 1 }));
+        check(&[3], u64::MAX, Err(BadExtents::Count { bytes: u64::MAX }));
+        check(&[0; 17], 17 * BLOCK, Err(BadExtents::Count { bytes: 17 * BLOCK }));
+        check(&[32], 1, Err(BadExtents::Range { listed: 32, blocks: 32 }));
+        check(&[1 << 16], 1, Err(BadExtents::Range { listed: 1 << 16, blocks: 32 }));
+        check(&[4, 5, 4], 3 * BLOCK, Err(BadExtents::Twice { block: BlockIndex(4) }));
     }
 
     fn loan(slot: u32, state: u64, blocks: &[u16]) -> Loan<u32> {
@@ -461,7 +458,7 @@ mod tests {
                 match step {
                     Step::Answer { slot, blocks: wanted } => {
                         let is_free = memory.get(&slot).is_none_or(|(word, _)| *word == 0);
-                        let extents = blocks.take_for(wanted * BLOCK_BYTES, 15);
+                        let extents = blocks.take_for(wanted as u64 * BLOCK_BYTES, 15);
                         let Some(extents) = extents else { continue };
                         if !is_free {
                             blocks.give_all_back(&extents);
@@ -501,16 +498,15 @@ mod tests {
         #[test]
         fn no_list_is_believed_that_is_wrong(
             listed in prop::collection::vec(prop_oneof![0..40u32, any::<u32>()], 0..20),
-            count in prop_oneof![0..20u32, any::<u32>()],
-            bytes in prop_oneof![0..(20 * BLOCK_BYTES as u64), any::<u64>()],
+            bytes in prop_oneof![0..(20 * BLOCK_BYTES), any::<u64>()],
             blocks in 0..40u16,
         ) {
-            if let Ok(extents) = Extents::check(&listed, count, bytes, blocks) {
+            if let Ok(extents) = Extents::check(&listed, bytes, blocks) {
                 let distinct: HashSet<BlockIndex> = extents.iter().collect();
                 prop_assert_eq!(distinct.len(), extents.len());
                 prop_assert!(extents.iter().all(|block| block.0 < blocks));
-                prop_assert!(extents.len() * BLOCK_BYTES >= bytes as usize);
-                prop_assert!(extents.len() * BLOCK_BYTES < bytes as usize + BLOCK_BYTES);
+                let room = extents.len() as u64 * BLOCK_BYTES;
+                prop_assert!(room >= bytes && room - bytes < BLOCK_BYTES);
             }
         }
     }

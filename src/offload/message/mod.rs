@@ -1,6 +1,6 @@
 //! A request and a response as bytes: what a shard writes for a worker, and the worker's answer.
 //!
-//! A message is a head with the body behind it. Knows nothing of where the bytes lie. All numbers
+//! A message is a head with the body behind it. Where its bytes lie is `payload`'s. All numbers
 //! are little-endian; whatever a decoder reads may have been written by a broken process, so each
 //! length is checked before it is used, and each text is judged again.
 //!
@@ -33,6 +33,8 @@ use std::rc::Rc;
 use ::http::header::{self, HeaderName, HeaderValue};
 use ::http::StatusCode;
 
+use super::payload::Writer;
+use super::world::World;
 use crate::http::{BodyLength, Error, Head, Params, ResponseHead, Time, Version};
 use crate::limits::{
     HEADERS_MAX, METHOD_BYTES_MAX, REQUEST_MESSAGE_HEAD_BYTES_MAX, RESPONSE_FIELDS_MAX,
@@ -48,6 +50,12 @@ pub trait Sink {
 impl Sink for Vec<u8> {
     fn put(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
+    }
+}
+
+impl<W: World> Sink for Writer<'_, W> {
+    fn put(&mut self, bytes: &[u8]) {
+        Writer::put(self, bytes);
     }
 }
 
