@@ -236,7 +236,8 @@ impl std::error::Error for BadExtents {}
 /// Blocks that slots of the other side still list, as the owner remembers them or found them.
 ///
 /// `Slot` names a slot. A loan ends when the slot's state word is not the one any more in which
-/// it lists the blocks; nobody is told, so the owner looks when it is short of blocks.
+/// it lists the blocks. The owner looks when it is short of blocks; whoever frees a slot that lists
+/// some wakes it, should it sleep for want of one.
 #[derive(Clone, Debug)]
 pub struct Lent<Slot> {
     loans: VecDeque<Loan<Slot>>,
@@ -286,6 +287,12 @@ impl<Slot: Copy> Lent<Slot> {
             lent.lend(Loan { extents, ..loan });
         }
         (lent, blocks)
+    }
+
+    /// Whether some loan has ended.
+    #[must_use]
+    pub fn has_news(&self, mut state_of: impl FnMut(Slot) -> u64) -> bool {
+        self.loans.iter().any(|loan| state_of(loan.slot) != loan.state)
     }
 
     /// Gives back what slots do not list any more; `state_of` reads the state word of a slot, with
@@ -402,7 +409,9 @@ mod tests {
         assert_eq!(blocks.free(), 5);
         lent.collect(&mut blocks, |slot| words[&slot]);
         assert_eq!(blocks.free(), 5);
+        assert!(!lent.has_news(|slot| words[&slot]));
         words.insert(1, 11);
+        assert!(lent.has_news(|slot| words[&slot]));
         lent.collect(&mut blocks, |slot| words[&slot]);
         assert_eq!(blocks.free(), 7);
         words.insert(2, 10);

@@ -617,9 +617,10 @@ impl Layout {
     pub fn hash(&self) -> u64 {
         let fields = FIELDS.iter().map(|&(_, number)| u64::from(number));
         let numbers = self.numbers().into_iter().map(|(_, number)| number);
-        fields.chain(numbers).flat_map(u64::to_le_bytes).fold(FNV_OFFSET, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME)
-        })
+        fields
+            .chain(numbers)
+            .flat_map(u64::to_le_bytes)
+            .fold(FNV_OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME))
     }
 
     fn place(shape: Shape) -> Option<Self> {

@@ -19,6 +19,9 @@ pub mod layout;
 pub mod message;
 #[forbid(unsafe_code)]
 pub mod payload;
+#[cfg(test)]
+#[forbid(unsafe_code)]
+pub(crate) mod tests;
 #[forbid(unsafe_code)]
 pub mod word;
 #[forbid(unsafe_code)]

@@ -110,9 +110,10 @@ impl Payload {
     pub fn spans(&self, layout: &Layout, at: usize, bytes: usize) -> impl Iterator<Item = Span> {
         let holds = at.checked_add(bytes).is_some_and(|end| end <= self.capacity());
         assert!(holds, "bytes lie within their message");
-        let blocks = self.extents.iter().map(|block| {
-            self.side.block(layout, block).expect("extents name blocks that exist")
-        });
+        let blocks = self
+            .extents
+            .iter()
+            .map(|block| self.side.block(layout, block).expect("extents name blocks that exist"));
         let (mut skip, mut left) = (at, bytes);
         std::iter::once(self.inline).chain(blocks).filter_map(move |span| {
             let skipped = skip.min(span.bytes() as usize);
@@ -171,5 +172,111 @@ impl<'w, W: World> Writer<'w, W> {
     pub fn put(&mut self, bytes: &[u8]) {
         self.payload.write(self.world, self.written, bytes);
         self.written += bytes.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::offload::blocks::Blocks;
+    use crate::offload::layout::REQUEST_EXTENTS_MAX;
+    use crate::offload::tests::plain::{Memory, SHAPE, SHARD, SLOT, WORKER};
+
+    const SLOT_BYTES: usize = SHAPE.slot_bytes as usize;
+    const BLOCK: usize = BLOCK_BYTES as usize;
+
+    /// The memory of a request of so many bytes.
+    fn request(memory: &Memory, bytes: usize) -> Payload {
+        let mut blocks = Blocks::new(SHAPE.request_blocks);
+        // So that the blocks do not follow each other.
+        let spare = blocks.take().unwrap();
+        let second = blocks.take().unwrap();
+        blocks.give_back(spare);
+        blocks.give_back(second);
+        let in_blocks = block_bytes(memory.layout(), bytes as u64);
+        let extents = blocks.take_for(in_blocks, REQUEST_EXTENTS_MAX).unwrap();
+        Payload::of_request(memory.layout(), SHARD, SLOT, extents)
+    }
+
+    fn content(bytes: usize) -> Vec<u8> {
+        (0..bytes).map(|at| (at * 7 + at / 251) as u8).collect()
+    }
+
+    #[test]
+    fn messages_of_all_borders_survive() {
+        let memory = Memory::new();
+        for border in [0, SLOT_BYTES, SLOT_BYTES + BLOCK, SLOT_BYTES + 4 * BLOCK] {
+            for bytes in [border.saturating_sub(1), border, border + 1] {
+                let payload = request(&memory, bytes);
+                assert!(payload.capacity() >= bytes && payload.capacity() < bytes + BLOCK + 64);
+                payload.write(&memory, 0, &content(bytes));
+                let mut read = vec![0; bytes];
+                payload.read(&memory, 0, &mut read);
+                assert!(read == content(bytes), "{bytes}");
+            }
+        }
+    }
+
+    #[test]
+    fn both_directions_and_both_ends_lie_apart() {
+        let memory = Memory::new();
+        let layout = memory.layout();
+        let extents = |block| [BlockIndex(block)].into_iter().collect();
+        let there = Payload::of_request(layout, SHARD, SLOT, extents(1));
+        let back = Payload::of_response(layout, WORKER, (SHARD, SLOT), extents(1));
+        there.write(&memory, 0, &[1; 100]);
+        back.write(&memory, 0, &[2; 100]);
+        let mut read = [0; 100];
+        there.read(&memory, 0, &mut read);
+        assert_eq!(read, [1; 100]);
+        let spans: Vec<u32> = back.spans(layout, 60, 30).map(Span::bytes).collect();
+        assert_eq!(spans, [4, 26]);
+    }
+
+    #[test]
+    #[should_panic(expected = "bytes lie within their message")]
+    fn nothing_is_written_behind_the_end() {
+        let memory = Memory::new();
+        request(&memory, 10).write(&memory, SLOT_BYTES - 3, &[0; 4]);
+    }
+
+    #[test]
+    fn lists_are_checked_against_the_length_of_the_message() {
+        let memory = Memory::new();
+        let check = |bytes| {
+            check_extents(memory.layout(), Side::Worker(WORKER), &[4, 2, 9], bytes as u64)
+                .map(|extents| extents.len())
+        };
+        assert_eq!(check(SLOT_BYTES), Ok(0));
+        assert_eq!(check(SLOT_BYTES + 1), Ok(1));
+        assert_eq!(check(SLOT_BYTES + 2 * BLOCK), Ok(2));
+        let out_of_range = BadExtents::Range { listed: 9, blocks: SHAPE.response_blocks };
+        assert_eq!(check(SLOT_BYTES + 2 * BLOCK + 1), Err(out_of_range));
+        assert!(matches!(check(usize::MAX), Err(BadExtents::Count { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_written_one_by_one_are_read_as_one(
+            lengths in prop::collection::vec(0..40_000usize, 0..8),
+            start: prop::sample::Index,
+        ) {
+            let memory = Memory::new();
+            let bytes: usize = lengths.iter().sum();
+            let payload = request(&memory, bytes);
+            let content = content(bytes);
+            let mut writer = Writer::new(&memory, payload);
+            for length in lengths {
+                let from = writer.written();
+                writer.put(&content[from..from + length]);
+            }
+            prop_assert_eq!(writer.written(), bytes);
+            let from = start.index(bytes + 1);
+            let mut read = vec![0; bytes - from];
+            payload.read(&memory, from, &mut read);
+            prop_assert!(read == content[from..]);
+        }
     }
 }

@@ -21,8 +21,13 @@ pub trait World {
     fn store(&self, at: Word, value: u64, order: Ordering);
     /// Writes `new` where `current` stands: `Ok` with what stood there, or `Err` with what stands
     /// there. A failure orders nothing.
-    fn compare_exchange(&self, at: Word, current: u64, new: u64, order: Ordering)
-    -> Result<u64, u64>;
+    fn compare_exchange(
+        &self,
+        at: Word,
+        current: u64,
+        new: u64,
+        order: Ordering,
+    ) -> Result<u64, u64>;
     /// Writes a word and returns what stood there.
     fn swap(&self, at: Word, value: u64, order: Ordering) -> u64;
     /// Sets bits and returns what stood there.
@@ -31,7 +36,7 @@ pub trait World {
     fn fetch_and(&self, at: Word, bits: u64, order: Ordering) -> u64;
     /// Adds and returns what stood there.
     fn fetch_add(&self, at: Word, value: u64, order: Ordering) -> u64;
-    /// Orders what comes before against what comes after.
+    /// Orders what comes before against what comes after; whoever calls it says what it excludes.
     fn fence(&self, order: Ordering);
     /// Wakes whoever waits at this doorbell. Never blocks.
     fn ring(&self, doorbell: Doorbell);

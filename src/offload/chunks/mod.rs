@@ -8,10 +8,10 @@
 //!
 //! | word | writer | readers | ordering | pairs with |
 //! |---|---|---|---|---|
-//! | `worker_window` | the owner of the job | shard, successors | Release, Acquire | `publish`, `look` |
+//! | `worker_window` | the owner | shard, successors | Release, Acquire | `publish`, `look` |
 //! | `request_extents(0)` | shard | the owner | Release, Acquire | `publish`, `look` |
-//! | items of `response_extents` | the owner | shard, successors | Relaxed | under the window |
-//! | items of `request_extents` | shard | the owner | Relaxed | under the window |
+//! | items in `response_extents` | the owner | shard, successors | Relaxed | under the window |
+//! | items in `request_extents` | shard | the owner | Relaxed | under the window |
 //!
 //! The window of a worker names the submission, so what another job left in the slot says nothing.
 //! That of a shard has no room for this: it is 0 whenever no stream is open (`Link::close`).
@@ -21,18 +21,16 @@
 
 mod item;
 #[cfg(test)]
-mod simulation;
-#[cfg(test)]
 mod tests;
 mod wait;
 
 use super::blocks::{BlockIndex, Extents};
-use super::layout::{SlotWords, Word};
+use super::layout::{REQUEST_EXTENTS_MAX, RESPONSE_EXTENTS_MAX, SlotWords, Word};
 use super::payload::Side;
 use super::word::Generation;
 use super::world::{Ordering, World};
-pub use item::{Broken, Item, PIECE_BYTES_MAX, Piece, TRAILER_PIECE_BYTES_MAX};
 use item::Window;
+pub use item::{Broken, Item, PIECE_BYTES_MAX, Piece, TRAILER_PIECE_BYTES_MAX};
 pub use wait::{Pause, Waiting, call_shard, wake_worker};
 
 /// One side's end of the streams of one job, in both directions.
@@ -272,8 +270,9 @@ impl Link {
         }
     }
 
-    /// Whether the shard has taken the job back by `cancel`.
-    fn is_cancelled(&self, world: &impl World, cancel: u64) -> bool {
+    /// Whether the shard has taken the job back; `cancel` is the word by which it does.
+    #[must_use]
+    pub fn is_cancelled(&self, world: &impl World, cancel: u64) -> bool {
         // Acquire: pairs with the Release of the shard, which has given up the job before.
         world.load(self.slot.cancel(), Ordering::Acquire) == cancel
     }
@@ -323,7 +322,9 @@ impl Link {
             return Err(Broken::Item { word });
         }
         match item.block() {
-            Some(block) if self.received.blocks.contains(&Some(block)) => Err(Broken::Block { block }),
+            Some(block) if self.received.blocks.contains(&Some(block)) => {
+                Err(Broken::Block { block })
+            }
             _ => Ok(item),
         }
     }
@@ -421,8 +422,13 @@ const fn place(seq: u8) -> usize {
 
 /// Most items that were sent and not taken.
 pub const WINDOW: usize = 8;
+/// Most blocks that a slot lists for the head of a request which continues as a stream.
+pub const REQUEST_OPENING_EXTENTS_MAX: usize = REQUEST_EXTENTS_MAX - WINDOW;
+/// Most blocks that a slot lists for the head of a response which continues as a stream.
+pub const RESPONSE_OPENING_EXTENTS_MAX: usize = RESPONSE_EXTENTS_MAX - WINDOW;
 /// The first pair of items in the line of extents.
 const RING_PAIR: u32 = 4;
 
 const _: () = assert!(256 % WINDOW == 0, "the ring turns with the numbers of the items");
-const _: () = assert!(WINDOW <= super::blocks::EXTENTS_MAX);
+const _: () = assert!(RESPONSE_OPENING_EXTENTS_MAX == 2 * RING_PAIR as usize);
+const _: () = assert!(REQUEST_OPENING_EXTENTS_MAX == 2 * RING_PAIR as usize - 1);
