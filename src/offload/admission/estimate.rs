@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(watched.rate.time_for(1), None);
         watched.work(3.0, Duration::from_secs(1), 10 * MS, true);
         assert_eq!(watched.rate.time_for(1), None);
-        watched.work(3.0, Duration::from_secs(1), 10 * MS, true);
+        watched.work(3.0, Duration::from_secs(4), 10 * MS, true);
         watched.check(3.0);
     }
 

