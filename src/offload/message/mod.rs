@@ -30,9 +30,13 @@ mod tests;
 use std::fmt;
 use std::rc::Rc;
 
-use ::http::header::{self, HeaderName, HeaderValue};
 use ::http::StatusCode;
+use ::http::header::{self, HeaderName, HeaderValue};
 
+use super::chunks::{
+    REQUEST_OPENING_EXTENTS_MAX, RESPONSE_OPENING_EXTENTS_MAX, TRAILER_PIECE_BYTES_MAX,
+};
+use super::layout::BLOCK_BYTES;
 use super::payload::Writer;
 use super::world::World;
 use crate::http::{BodyLength, Error, Head, Params, ResponseHead, Time, Version};
@@ -697,4 +701,9 @@ const _: () = {
     assert!(REQUEST_MESSAGE_HEAD_BYTES_MAX <= u32::MAX as usize);
     assert!(RESPONSE_MESSAGE_HEAD_BYTES_MAX <= u32::MAX as usize);
     assert!(RESPONSE_FIELDS_MAX <= u16::MAX as usize);
+    // What may be carried fits where it is carried.
+    assert!(TRAILERS_BYTES_MAX <= TRAILER_PIECE_BYTES_MAX as usize);
+    let block = BLOCK_BYTES as usize;
+    assert!(REQUEST_MESSAGE_HEAD_BYTES_MAX <= REQUEST_OPENING_EXTENTS_MAX * block);
+    assert!(RESPONSE_MESSAGE_HEAD_BYTES_MAX <= RESPONSE_OPENING_EXTENTS_MAX * block);
 };
