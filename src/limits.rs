@@ -86,6 +86,13 @@ pub const ROUTE_NAMES_MAX: usize = 64;
 pub const ROUTE_TARGET_BYTES_MAX: usize = 2048;
 /// Largest file that a route answers with: it is held in memory.
 pub const ROUTE_FILE_BYTES_MAX: u64 = 1 << 20;
+/// Largest head that a shard hands to a worker, in bytes of its own encoding: what the blocks hold
+/// that a slot lists beside a stream. Larger: 431.
+pub const REQUEST_MESSAGE_HEAD_BYTES_MAX: usize = 7 * (64 << 10);
+/// Largest head of a response that a worker hands back, in bytes of the same encoding. Larger: 500.
+pub const RESPONSE_MESSAGE_HEAD_BYTES_MAX: usize = 256 << 10;
+/// Most fields of such a response.
+pub const RESPONSE_FIELDS_MAX: usize = 1000;
 
 const _: () = {
     assert!(COPY_BYTES_MAX <= OUTPUT_BYTES_HIGH);

@@ -216,6 +216,17 @@ impl Span {
     }
 }
 
+impl Span {
+    /// What lies behind the first `bytes` of it; `None` when it has not so many.
+    #[must_use]
+    pub const fn behind(self, bytes: u32) -> Option<Self> {
+        if bytes > self.bytes {
+            return None;
+        }
+        Some(Self { offset: self.offset + bytes as usize, bytes: self.bytes - bytes, ..self })
+    }
+}
+
 /// Which kind of process an eventfd wakes, and which one.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Doorbell {

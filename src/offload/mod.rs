@@ -10,8 +10,16 @@
 //! sees; `queue` and `wake` find jobs and workers. Every shared access is a call of `World`, which
 //! on a real `region` is the bare instruction.
 //!
-//! This module carries bytes and knows nothing of requests.
+//! These carry bytes and know nothing of requests. What the bytes are is `message`'s; where a
+//! message lies is `payload`'s, which blocks it takes `blocks`', and how it comes in pieces
+//! `chunks`'. `admission` says which jobs may wait at all.
 
+#[forbid(unsafe_code)]
+pub mod admission;
+#[forbid(unsafe_code)]
+pub mod blocks;
+#[forbid(unsafe_code)]
+pub mod chunks;
 #[forbid(unsafe_code)]
 pub mod client;
 #[forbid(unsafe_code)]
@@ -21,6 +29,10 @@ pub mod death;
 #[forbid(unsafe_code)]
 pub mod layout;
 #[forbid(unsafe_code)]
+pub mod message;
+#[forbid(unsafe_code)]
+pub mod payload;
+#[forbid(unsafe_code)]
 mod queue;
 pub mod region;
 #[forbid(unsafe_code)]
@@ -29,7 +41,7 @@ pub mod server;
 pub mod slot;
 #[cfg(test)]
 #[forbid(unsafe_code)]
-mod tests;
+pub(crate) mod tests;
 #[forbid(unsafe_code)]
 mod wake;
 #[forbid(unsafe_code)]

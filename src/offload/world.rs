@@ -36,7 +36,7 @@ pub trait World {
     fn fetch_and(&self, at: Word, bits: u64, order: Ordering) -> u64;
     /// Adds and returns what stood there.
     fn fetch_add(&self, at: Word, value: u64, order: Ordering) -> u64;
-    /// Orders what comes before against what comes after; pairs with a fence of another process.
+    /// Orders what comes before against what comes after; whoever calls it says what it excludes.
     fn fence(&self, order: Ordering);
     /// Wakes whoever waits at this doorbell. Never blocks.
     fn ring(&self, doorbell: Doorbell);

@@ -4,6 +4,7 @@ mod actors;
 mod garbage;
 mod kernels;
 mod machine;
+pub(crate) mod memory;
 mod plain;
 mod roles;
 mod simulation;

@@ -26,7 +26,15 @@ enum Scope {
     PureCores,
 }
 
-const PURE_CORES: &[&str] = &["http", "offload::slot", "supervisor::restart", "supervisor::state"];
+const PURE_CORES: &[&str] = &[
+    "http",
+    "offload::admission",
+    "offload::blocks",
+    "offload::message",
+    "offload::slot",
+    "supervisor::restart",
+    "supervisor::state",
+];
 
 const BANNED: &[Banned] = &[
     banned("dbg!", Scope::Everywhere, &[], "a tracing event, or nothing"),
