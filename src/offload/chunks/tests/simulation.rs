@@ -148,6 +148,8 @@ struct Plan {
     read_max: u64,
     /// Who dies before which of its accesses.
     kill: Option<(Actor, u64)>,
+    /// The worker blocks without its last look: this must be found.
+    looks_once: bool,
 }
 
 /// What came of a run.
@@ -313,6 +315,10 @@ fn send(stage: &Stage, world: &Simulated<'_>, link: &mut Link, item: Item) -> Op
 
 fn wait(stage: &Stage, world: &Simulated<'_>, link: &Link, interest: Interest) -> Option<()> {
     let cancel = cancel_word(stage.generation);
+    if stage.plan.looks_once {
+        world.fetch_or(world.layout().worker_sleep(WORKER), 1, Ordering::Relaxed);
+        world.block();
+    }
     let is_over = || link.has_news(world, interest) || link.is_cancelled(world, cancel);
     let mut waiting = Waiting::new(WORKER, stage.dice.below(3) as u32);
     loop {
@@ -349,7 +355,7 @@ fn shard(stage: &Stage, world: &Simulated<'_>) {
         } else if done && held.is_empty() {
             return finish(stage, world, link);
         }
-        if !moved && held.is_empty() {
+        if !moved && held.is_empty() && !can_send(stage, &link, sent) {
             sleep(stage, world);
         }
     }
@@ -360,13 +366,20 @@ fn is_done(stage: &Stage, world: &Simulated<'_>) -> bool {
     matches!(state.state, SlotState::Done(_))
 }
 
-/// Sends what it can of the request; true if the worker is to hear of it.
+/// Whether there is more of the request, and room for it.
+fn can_send(stage: &Stage, link: &Link, sent: u64) -> bool {
+    let has_block = sent == stage.plan.pieces || stage.request_blocks.borrow().free() > 0;
+    sent <= stage.plan.pieces && link.room().is_ok() && has_block
+}
+
+/// Sends what has come of the request; true if the worker is to hear of it.
 fn upload(stage: &Stage, world: &Simulated<'_>, link: &mut Link, sent: &mut u64) -> bool {
     let freed = link.collect(world).unwrap();
     let mut blocks = stage.request_blocks.borrow_mut();
     blocks.give_all_back(&freed);
     let before = *sent;
-    while *sent <= stage.plan.pieces && link.room().is_ok() {
+    // The client is slow.
+    while *sent <= stage.plan.pieces && link.room().is_ok() && !stage.dice.one_in(3) {
         let item = if *sent == stage.plan.pieces {
             Item::End(None)
         } else {
@@ -549,6 +562,7 @@ fn plan(seed: u64) -> Plan {
         cancel_in: 0,
         read_max: u64::MAX,
         kill: None,
+        looks_once: false,
     }
 }
 
@@ -598,6 +612,13 @@ fn either_may_be_killed_before_any_access() {
         }
     }
     assert!(died.iter().all(|&count| count > 500), "{died:?}");
+}
+
+#[test]
+fn a_worker_that_sleeps_without_a_last_look_is_found() {
+    let twins = (1..400).map(|seed| Plan { looks_once: true, pieces: seed % 3, ..plan(seed) });
+    let stuck = twins.map(run).filter(Result::is_err);
+    assert!(stuck.count() > 0);
 }
 
 /// More than any run takes.
