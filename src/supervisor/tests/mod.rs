@@ -54,8 +54,9 @@ impl World {
             stall: 10 * SECOND,
         };
         let now = Instant::now();
+        let seats = if pools.is_empty() { usize::MAX } else { usize::from(shards) + 1 };
         let mut world = Self {
-            state: State::new(Plan { shards, pools, timings }, now),
+            state: State::new(Plan { shards, pools, seats, timings }, now),
             start: now,
             now,
             living: BTreeMap::new(),
