@@ -15,6 +15,7 @@ use crate::config::Idle;
 use crate::executor;
 use crate::handler::{Handler, IntoHandler, Request, Response, task};
 use crate::limits::HttpLimits;
+use crate::offload::word::ShardIndex;
 use crate::net::listener::{Group, Listener, open_group};
 use crate::router::{Builder, Router};
 use crate::sys::channel::{self, Channel, FromChild, Received, ToChild};
@@ -92,6 +93,8 @@ impl Running {
                 page: None,
                 table: routes.table.build().into(),
                 handlers: routes.handlers,
+                pools: Vec::new(),
+                seat: ShardIndex(0),
                 limits,
                 connections_max,
                 idle,

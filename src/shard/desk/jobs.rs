@@ -41,10 +41,19 @@ pub(super) struct JobTerms {
 }
 
 pub(super) enum Stage {
+    /// On the way from behind the slots into one.
+    Moving,
     /// In a slot.
     Out(Out),
     /// Behind the slots.
-    Waiting { ticket: admission::Ticket, request: Box<Request>, body: JobBody },
+    Waiting(Waiting),
+}
+
+/// A job behind the slots.
+pub(super) struct Waiting {
+    pub(super) ticket: admission::Ticket,
+    pub(super) request: Box<Request>,
+    pub(super) body: JobBody,
 }
 
 /// A job in a slot.
@@ -116,7 +125,7 @@ impl Jobs {
     pub(super) fn out(&mut self, key: JobKey) -> Option<&mut Out> {
         match &mut self.get(key)?.stage {
             Stage::Out(out) => Some(out),
-            Stage::Waiting { .. } => None,
+            Stage::Moving | Stage::Waiting(_) => None,
         }
     }
 

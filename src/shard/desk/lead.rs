@@ -2,6 +2,8 @@
 //! lie in a worker's memory. Dropping either tells the desk, through its tray.
 
 use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -14,8 +16,6 @@ use crate::offload::payload::Payload;
 use crate::offload::region::Mapped;
 use crate::offload::world::World;
 use crate::shard::ready::ConnNotify;
-use std::io;
-use std::os::fd::BorrowedFd;
 
 /// What was put on a desk between two looks at it.
 #[derive(Default)]
@@ -125,6 +125,8 @@ impl Lead {
 
 impl Drop for Lead {
     fn drop(&mut self) {
+        // A body in an answer that nobody took would keep the tie, and the tie the answer.
+        self.tie.reply.take();
         if !self.tie.over.get() {
             self.tie.tray.left.borrow_mut().push(self.tie.key);
         }

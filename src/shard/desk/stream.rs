@@ -125,10 +125,11 @@ impl Down {
     /// The body breaks off: its client sees a cut connection. False if nothing of it was sent, so
     /// that the client is owed an answer.
     pub(super) fn cut(&mut self) -> bool {
-        match std::mem::replace(self, Self::Ended) {
-            Self::Open(sender) => sender.fail(BodyError::Cut),
-            Self::Discarded | Self::Ended => {}
-            Self::Unopened => return false,
+        if let Self::Unopened = self {
+            return false;
+        }
+        if let Self::Open(sender) = std::mem::replace(self, Self::Ended) {
+            sender.fail(BodyError::Cut);
         }
         true
     }
