@@ -140,7 +140,7 @@ mod tests {
             sleep.note(1);
             wait(&mut sleep, 1);
         }
-        assert_eq!(sleep.window(), Duration::ZERO);
+        assert_eq!(sleep.window(Duration::ZERO), Duration::ZERO);
         assert_eq!(Watch::new(Idle::Spin, true).window(Duration::ZERO), Duration::MAX);
         assert_eq!(Watch::new(Idle::Spin, false).window(Duration::ZERO), Duration::ZERO, "but not neighbours");
     }

@@ -15,6 +15,8 @@ mod lead;
 mod pool;
 mod spill;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};

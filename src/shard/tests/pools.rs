@@ -665,7 +665,8 @@ fn answers_arrive_beside_tasks() {
     // So long that only a doorbell explains an answer.
     let setup = PoolSetup { name: "cpu".to_owned(), region, settings: SETTINGS };
     let shard = Running::start_with_pools(HttpLimits::default(), vec![setup], || {
-        routes().get("/long", task(long))
+        let company = |_: &Request| Response::text(executor::has_company().to_string());
+        routes().get("/long", task(long)).get("/company", company)
     });
     let workers = vec![pool.start(0)];
     let mut pending = shard.connect();
@@ -679,6 +680,10 @@ fn answers_arrive_beside_tasks() {
     // Without a doorbell each answer would wait for the tick of 250 ms.
     assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
     drop(pending);
+    // Who listens for workers is no company.
+    wait_for("the shard thinks itself in company", || {
+        ask(&mut stream, "/company").ends_with("false")
+    });
     for _ in 0..100 {
         get(&mut stream, "/plain?bytes=3");
         assert_eq!(read(&mut stream).1, b"xxx");
