@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::env;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::Method;
@@ -10,12 +11,13 @@ use ::http::Method;
 use crate::cli;
 use crate::config::placement::WorkerPlace;
 use crate::config::route::{self, Target};
-use crate::config::{Config, Preload, Sources, is_pool_name};
+use crate::config::{Config, HalfClose, PoolConfig, Preload, Sources, is_pool_name};
 use crate::exit::Exit;
 use crate::handler::{Handler, IntoHandler, IntoResponse, Response};
 use crate::http::Error;
+use crate::offload::region::Region;
 use crate::router::{Builder, RouteError, Table};
-use crate::shard::{self, Setup};
+use crate::shard::{self, PoolSettings, PoolSetup, QueueWait, Setup, ShardIndex};
 use crate::supervisor::{self, Engine, ProbeError, Roles, ShardStart, TemplateStart};
 use crate::worker::template::{self, Seat};
 use crate::worker::{Pool, PoolCode};
@@ -302,6 +304,8 @@ fn serve(start: ShardStart<'_>, table: Table<usize>, handlers: Vec<Handler>) -> 
         page: Some(start.page),
         table,
         handlers,
+        pools: pools_of(config, start.regions),
+        seat: ShardIndex(start.seat),
         limits: config.http,
         connections_max: usize::try_from(config.shard.connections).unwrap_or(usize::MAX),
         idle: config.shard.idle,
@@ -316,6 +320,24 @@ fn serve(start: ShardStart<'_>, table: Table<usize>, handlers: Vec<Handler>) -> 
             Exit::System
         }
     }
+}
+
+/// The pools as a shard is to treat them.
+fn pools_of(config: &Config, regions: Vec<Arc<Region>>) -> Vec<PoolSetup> {
+    let setup = |(pool, region): (&PoolConfig, Arc<Region>)| PoolSetup {
+        name: pool.name.clone(),
+        region,
+        settings: PoolSettings {
+            queue: pool.queue,
+            queue_wait: pool.queue_wait.map_or(QueueWait::Auto, QueueWait::Fixed),
+            timeout: pool.request.timeout,
+            idle: pool.request.idle,
+            cancel_on_disconnect: pool.cancel_on_disconnect,
+            cancel_on_half_close: pool.half_close == HalfClose::Cancel,
+            spin: config.spin,
+        },
+    };
+    config.pools.iter().zip(regions).map(setup).collect()
 }
 
 /// The life of a pool's template, in its own process.

@@ -49,7 +49,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "handler",
             "http",
             "net",
-            "offload::client",
+            "offload",
             "router",
             "sys",
             "telemetry",
