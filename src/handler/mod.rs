@@ -13,7 +13,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use body::{Body, BodyError, Gone, Notify, Sender};
-pub use job::{Job, Offload, StateType, offload};
+pub use job::{Job, JobFn, Loaded, Offload, StateType, offload};
 pub use request::Request;
 pub use response::{Event, EventSender, Html, IntoResponse, Json, Response};
 
