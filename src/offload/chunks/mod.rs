@@ -25,8 +25,9 @@ mod tests;
 mod wait;
 
 use super::blocks::{BlockIndex, Extents};
-use super::layout::{REQUEST_EXTENTS_MAX, RESPONSE_EXTENTS_MAX, SlotWords, Word};
+use super::layout::{REQUEST_EXTENTS_MAX, RESPONSE_EXTENTS_MAX, SlotWords, Span, Word};
 use super::payload::Side;
+use super::slot::Response;
 use super::word::Generation;
 use super::world::{Ordering, World};
 use item::Window;
@@ -86,6 +87,19 @@ struct Received {
     ended: bool,
 }
 
+/// What was received of a stream, and where its bytes lie until it is taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StreamItem {
+    /// Bytes of the body.
+    Bytes(Span),
+    /// The body is complete, with these trailer fields if there are any.
+    End(Option<Span>),
+    /// The body broke off.
+    Failed,
+    /// The head of the answer: so many bytes, which lie where the answer of the job lies.
+    Opening(Response),
+}
+
 /// What an end of a stream waits for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Interest {
@@ -100,6 +114,8 @@ pub enum Interest {
 pub enum Unsent {
     /// The window is full: wait until something was taken.
     Full,
+    /// No block is free: wait until something was taken, here or elsewhere.
+    NoBlocks,
     /// The other side takes nothing more, or the last item was sent.
     Over,
 }

@@ -14,11 +14,16 @@
 //! Each turn: `collect`, `handle_timeout`, any number of `submit` and `cancel`, `poll_outcome`
 //! until `None`, then `wake` once, and `arm` before the shard sleeps.
 
+mod streams;
+
 use std::collections::VecDeque;
 
+use super::admission::PoolState;
+use super::blocks::Extents;
 use super::counters::{self, ShardCounter};
 use super::death::{self, Fault};
-use super::layout::{SlotWords, Span};
+use super::layout::SlotWords;
+use super::payload::Payload;
 use super::queue::Queue;
 use super::slot::{
     self, Action, Form, Job, Lease, Outcome, Recall, Request, Response, Retry, Sight,
@@ -61,7 +66,9 @@ pub enum Refused {
     Broken,
     /// No slot is free.
     Full,
-    /// The body is longer than a slot.
+    /// Not so many blocks are free at the moment.
+    NoBlocks,
+    /// The message is longer than slot and blocks hold together: it must be a stream.
     TooLong,
 }
 
@@ -70,6 +77,10 @@ pub enum Refused {
 #[must_use = "a slot that is not submitted must be given back by `discard`"]
 pub struct Draft {
     slot: SlotIndex,
+    /// The blocks that were taken for it.
+    extents: Extents,
+    /// A stream follows.
+    opening: bool,
 }
 
 impl Draft {
@@ -180,17 +191,18 @@ impl<W: World> Client<W> {
         let slot_bytes = self.world.layout().shape().slot_bytes;
         let fits = u32::try_from(body.len()).ok().filter(|&bytes| bytes <= slot_bytes);
         let bytes = fits.ok_or(Refused::TooLong)?;
-        let draft = self.draft()?;
+        let draft = self.draft(bytes.into())?;
         let span = self.world.layout().inline_request(self.shard, draft.slot);
         self.world.copy_in(span, body);
         Ok(self.submit_in_place(draft, Form::Inline, bytes, terms))
     }
 
-    /// Takes a slot for a job.
+    /// Takes a slot, and blocks, for a job whose whole message has so many bytes.
     ///
     /// # Errors
-    /// Refuses when there is none.
-    pub fn draft(&mut self) -> Result<Draft, Refused> {
+    /// Refuses when there are none, or the message is too long for any.
+    pub fn draft(&mut self, bytes: u64) -> Result<Draft, Refused> {
+        let _ = bytes;
         if self.broken {
             return Err(Refused::Broken);
         }
@@ -200,13 +212,37 @@ impl<W: World> Client<W> {
             self.pass_withdrawn();
         }
         match self.free.pop() {
-            Some(slot) if room > 0 => Ok(Draft { slot }),
+            Some(slot) if room > 0 => {
+                Ok(Draft { slot, extents: Extents::default(), opening: false })
+            }
             slot => {
                 self.free.extend(slot);
                 self.count(ShardCounter::Rejected, 1);
                 Err(Refused::Full)
             }
         }
+    }
+
+    /// Takes a slot, and blocks, for the head of a job whose body follows as a stream.
+    ///
+    /// # Errors
+    /// Refuses when there are none, or the head is too long for any.
+    pub fn draft_opening(&mut self, head_bytes: u64) -> Result<Draft, Refused> {
+        let _ = head_bytes;
+        unimplemented!()
+    }
+
+    /// Where the message of a draft is to be written.
+    #[must_use]
+    pub fn payload(&self, draft: &Draft) -> Payload {
+        let _ = draft;
+        unimplemented!()
+    }
+
+    /// Submits a job whose message was written: so many bytes.
+    pub fn submit_draft(&mut self, draft: Draft, bytes: u32, terms: Terms) -> Ticket {
+        let _ = (draft, bytes, terms);
+        unimplemented!()
     }
 
     /// Gives a slot back that is not needed after all.
@@ -283,16 +319,15 @@ impl<W: World> Client<W> {
         self.fault.take()
     }
 
-    /// Where the answer of a job lies, as long as it is not released; `None` when it does not lie
-    /// in the slot.
+    /// Where the answer of a job lies until it is released; of a stream, its head.
     ///
     /// # Panics
-    /// Panics when the job has not been answered or was released.
+    /// Panics when the job has neither been answered nor sent the head of its answer, or was
+    /// released.
     #[must_use]
-    pub fn answer(&self, ticket: Ticket, response: Response) -> Option<Span> {
-        assert_eq!(self.lease(ticket), Some(Lease::Held), "the answer is not held");
-        let span = self.world.layout().inline_response(self.shard, ticket.slot);
-        span.first(response.bytes).filter(|_| response.form == Form::Inline)
+    pub fn answer(&self, ticket: Ticket, response: Response) -> Payload {
+        let _ = (ticket, response);
+        unimplemented!()
     }
 
     /// The answer was read; its slot is free.
@@ -379,6 +414,30 @@ impl<W: World> Client<W> {
     #[must_use]
     pub fn spoiled(&self) -> usize {
         self.records.iter().filter(|record| record.lease == Lease::Spoiled).count()
+    }
+
+    /// True when nothing is out: there is nothing to collect, and no reason to arm.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        unimplemented!()
+    }
+
+    /// True when some worker has done something that `collect` would find.
+    #[must_use]
+    pub fn is_work_waiting(&self) -> bool {
+        unimplemented!()
+    }
+
+    /// Says how many jobs wait behind the slots of this shard, for the estimates of the others.
+    pub fn set_queued(&self, jobs: u32) {
+        let _ = jobs;
+        unimplemented!()
+    }
+
+    /// What the counters of the whole pool say.
+    #[must_use]
+    pub fn pool_state(&self) -> PoolState {
+        unimplemented!()
     }
 
     /// Slots that are free.

@@ -12,8 +12,13 @@
 //! little, or blocks on the worker's doorbell for at most [`BLOCK_NS_MAX`]; the bound is a second
 //! net under the doorbell.
 
+mod streams;
+
+use super::blocks::Extents;
+use super::chunks::Broken;
 use super::counters::{self, Current, Histogram, WorkerCounter};
 use super::layout::{Doorbell, SlotWords};
+use super::payload::Payload;
 use super::queue::{self, Hint};
 use super::slot::{Ending, Form, Request, Response, cancel_word};
 use super::wake;
@@ -50,14 +55,16 @@ pub enum Next {
     Spin,
     /// Nobody wants the answer of this running job any more. It is said once; the job is
     /// completed all the same, sooner if it can be stopped.
-    Withdrawn(ShardIndex, SlotIndex),
+    Withdrawn(JobId),
+    /// The stream of this running job has what it waits for (`wait_for`).
+    Moved(JobId),
 }
 
 /// A job that this worker runs. It is finished by `complete` and in no other way.
 #[derive(Debug)]
 #[must_use = "a job that is dropped is never answered"]
 pub struct Job {
-    place: Place,
+    place: JobId,
     request: Request,
     submitted: u64,
     started: u64,
@@ -65,14 +72,20 @@ pub struct Job {
 }
 
 /// Which submission of which slot.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Place {
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct JobId {
     shard: ShardIndex,
     slot: SlotIndex,
     generation: Generation,
 }
 
 impl Job {
+    /// Its name while it runs.
+    #[must_use]
+    pub const fn id(&self) -> JobId {
+        self.place
+    }
+
     /// Whose job it is.
     #[must_use]
     pub const fn shard(&self) -> ShardIndex {
@@ -107,11 +120,18 @@ impl Job {
 /// What a worker remembers of a job that runs.
 #[derive(Clone, Copy, Debug)]
 struct Running {
-    place: Place,
+    place: JobId,
     epoch: u16,
     deadline: u64,
     /// That it was withdrawn has been said already.
     told: bool,
+}
+
+/// Blocks for an answer that is written where it is to lie.
+#[derive(Debug)]
+#[must_use = "blocks that are not used must be given back by `discard`"]
+pub struct Draft {
+    extents: Extents,
 }
 
 /// A response body that does not fit where it is to lie.
@@ -203,8 +223,8 @@ impl<W: World> Server<W> {
         if self.phase == Phase::Waiting {
             self.rouse();
         }
-        if let Some((shard, slot)) = self.take_withdrawn() {
-            return Next::Withdrawn(shard, slot);
+        if let Some(job) = self.take_withdrawn() {
+            return Next::Withdrawn(job);
         }
         if self.has_capacity()
             && let Some(job) = self.take()
@@ -230,6 +250,47 @@ impl<W: World> Server<W> {
         assert_eq!(job.request.form, Form::Inline);
         let span = self.world.layout().inline_request(job.place.shard, job.place.slot);
         self.world.copy_out(span, into);
+    }
+
+    /// Where the message of a job lies; of a stream, its head.
+    ///
+    /// # Errors
+    /// [`Broken`] if the slot does not list the blocks that it needs.
+    pub fn request(&self, job: &Job) -> Result<Payload, Broken> {
+        let _ = job;
+        unimplemented!()
+    }
+
+    /// Takes blocks for a whole answer of so many bytes. `None` if it is too long, or not so many
+    /// are free: it must be a stream then.
+    pub fn draft(&mut self, bytes: u64) -> Option<Draft> {
+        let _ = bytes;
+        unimplemented!()
+    }
+
+    /// Takes blocks for the head of an answer that continues as a stream.
+    pub fn draft_opening(&mut self, head_bytes: u64) -> Option<Draft> {
+        let _ = head_bytes;
+        unimplemented!()
+    }
+
+    /// Where the answer of a draft is to be written.
+    #[must_use]
+    pub fn payload(&self, job: &Job, draft: &Draft) -> Payload {
+        let _ = (job, draft);
+        unimplemented!()
+    }
+
+    /// Answers a job whose answer was written: so many bytes.
+    pub fn complete_draft(&mut self, job: Job, draft: Draft, status: u16, bytes: u32) {
+        let _ = (job, draft, status, bytes);
+        unimplemented!()
+    }
+
+    /// Gives blocks back that are not needed after all.
+    pub fn discard(&mut self, draft: Draft) {
+        let _ = draft;
+        unimplemented!()
     }
 
     /// Answers a job with a body that lies in the slot.
@@ -286,11 +347,11 @@ impl<W: World> Server<W> {
         })
     }
 
-    fn take_withdrawn(&mut self) -> Option<(ShardIndex, SlotIndex)> {
+    fn take_withdrawn(&mut self) -> Option<JobId> {
         let found = self.running.iter().position(|job| self.is_news(job))?;
         let job = &mut self.running[found];
         job.told = true;
-        Some((job.place.shard, job.place.slot))
+        Some(job.place)
     }
 
     fn has_capacity(&self) -> bool {
@@ -431,7 +492,7 @@ impl<W: World> Server<W> {
         None
     }
 
-    fn claim(&self, shard: ShardIndex, hint: Hint) -> Option<Place> {
+    fn claim(&self, shard: ShardIndex, hint: Hint) -> Option<JobId> {
         let slot = self.world.layout().slot_index(hint.slot.0.into())?;
         let ready = StateWord::new(SlotState::Ready, hint.generation);
         let claimed = StateWord::new(SlotState::Claimed(self.owner), hint.generation);
@@ -441,11 +502,11 @@ impl<W: World> Server<W> {
         let order = Ordering::AcqRel;
         self.world.compare_exchange(state, ready.pack(), claimed.pack(), order).ok()?;
         self.count(WorkerCounter::Claimed, 1);
-        Some(Place { shard, slot, generation: hint.generation })
+        Some(JobId { shard, slot, generation: hint.generation })
     }
 
     /// The last moment at which a job that nobody wants costs nothing.
-    fn begin(&mut self, place: Place) -> Option<Job> {
+    fn begin(&mut self, place: JobId) -> Option<Job> {
         let words = self.words(place);
         let now = self.world.now();
         let deadline = self.world.load(words.deadline(), Ordering::Relaxed);
@@ -481,7 +542,7 @@ impl<W: World> Server<W> {
         !job.told && self.is_withdrawn(job.place, job.epoch)
     }
 
-    fn is_withdrawn(&self, place: Place, epoch: u16) -> bool {
+    fn is_withdrawn(&self, place: JobId, epoch: u16) -> bool {
         let cancel = self.words(place).cancel();
         // Pairs with the store in `Client::overtake`.
         if self.world.load(cancel, Ordering::Acquire) == cancel_word(place.generation) {
@@ -491,7 +552,7 @@ impl<W: World> Server<W> {
         Life::unpack(life).incarnation as u16 != epoch
     }
 
-    fn skip(&self, place: Place, ending: Ending) {
+    fn skip(&self, place: JobId, ending: Ending) {
         self.finish(place, Response { bytes: 0, status: 0, form: Form::Inline, ending });
         self.count(
             match ending {
@@ -503,7 +564,7 @@ impl<W: World> Server<W> {
     }
 
     /// Makes the response the shard's and sees to it that the shard looks.
-    fn finish(&self, place: Place, response: Response) {
+    fn finish(&self, place: JobId, response: Response) {
         let (layout, words) = (self.world.layout(), self.words(place));
         self.world.store(words.response(), response.pack(), Ordering::Relaxed);
         let done = StateWord::new(SlotState::Done(self.owner), place.generation);
@@ -520,7 +581,7 @@ impl<W: World> Server<W> {
         self.count(WorkerCounter::SignalsSuppressed, u64::from(!sent));
     }
 
-    fn publish_current(&self, place: Place, now: u64) {
+    fn publish_current(&self, place: JobId, now: u64) {
         let layout = self.world.layout();
         let current = Current { shard: place.shard, slot: place.slot }.pack();
         self.world.store(layout.current_start(self.worker), now, Ordering::Relaxed);
@@ -537,7 +598,7 @@ impl<W: World> Server<W> {
         }
     }
 
-    fn words(&self, place: Place) -> SlotWords {
+    fn words(&self, place: JobId) -> SlotWords {
         self.world.layout().slot(place.shard, place.slot)
     }
 
