@@ -65,7 +65,7 @@ impl Loaded {
     pub fn get_mut<S: 'static>(&mut self) -> &mut S {
         const SOLE: &str = "what was loaded is given out after it was changed only";
         let state = Rc::get_mut(&mut self.0).expect(SOLE);
-        Arc::get_mut(state.downcast_mut().expect(SAME_TYPE)).expect(SOLE)
+        Arc::get_mut(state.downcast_mut::<Arc<S>>().expect(SAME_TYPE)).expect(SOLE)
     }
 }
 

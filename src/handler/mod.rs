@@ -4,6 +4,7 @@
 //! on one thread; who is to be told about progress is a [`Notify`].
 
 pub mod body;
+pub(crate) mod guarded;
 pub mod job;
 pub mod request;
 pub mod response;
