@@ -286,6 +286,27 @@ impl Bell {
         self.eventfd.as_fd()
     }
 
+    /// Ring for `doorbell` too, an eventfd that does not block, from now on. Its count is taken.
+    ///
+    /// The network ring may watch it as well, and must not be relied upon for it: a signal that
+    /// completes an operation of a ring whose own eventfd is to be signalled then is nested, and
+    /// was seen to be lost.
+    pub fn hear(&mut self, doorbell: OwnedFd) {
+        let rung = self.ear.open();
+        let hearing = async move {
+            loop {
+                if let Err(error) = readable(&doorbell).await {
+                    tracing::error!(%error, "a doorbell could not be watched");
+                    sleep(Duration::from_millis(10)).await;
+                }
+                descriptors::take_count(doorbell.as_fd());
+                rung.ring();
+            }
+        };
+        // No company, as the one that listens to the bell itself.
+        glommio::spawn_local(Polled::new(hearing, false)).detach();
+    }
+
     /// Sleep until the bell rings, `until`, or `ready` says that there is work; `ready` is asked
     /// on every wake and keeps the waker.
     pub async fn wait(
@@ -322,6 +343,15 @@ impl Rung {
         })
         .await;
         self.sleeper.take();
+    }
+}
+
+impl Rung {
+    fn ring(&self) {
+        self.rang.set(true);
+        if let Some(sleeper) = self.sleeper.take() {
+            sleeper.wake();
+        }
     }
 }
 
