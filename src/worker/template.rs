@@ -1,17 +1,16 @@
 //! The template of a pool: a process that has loaded what the pool runs, and is forked to make
 //! workers. It runs no request.
 
-use std::any::Any;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::pool::{Hook, PoolCode};
 use super::{Failure, Jobs, Owned, Route, Worker, fail, is_readable, tell};
 use crate::exit::Exit;
+use crate::handler::Loaded;
 use crate::offload::region::Region;
 use crate::offload::server::SpinPolicy;
 use crate::sys::channel::{Channel, FromChild, Received, ToChild, WorkerNumber};
@@ -90,7 +89,7 @@ pub fn run(setup: Setup<'_>) -> Exit {
 struct Template<'a> {
     setup: Setup<'a>,
     /// What was loaded; `None` if that is left to the workers.
-    state: Option<Rc<dyn Any>>,
+    state: Option<Loaded>,
     /// Counts the TERMs that arrived.
     terminate: OwnedFd,
 }
@@ -160,7 +159,7 @@ impl<'a> Template<'a> {
 
     fn try_fork(&mut self, number: WorkerNumber, channel: &Channel) -> Result<(), String> {
         if let Some(state) = &self.state {
-            self.setup.code.call(Hook::BeforeFork, &**state)?;
+            self.setup.code.call(Hook::BeforeFork, state)?;
         }
         let forked = fork_orphan(|forked, parent| {
             let newcomer = Newcomer { setup: &mut self.setup, forked, number };
@@ -177,7 +176,7 @@ impl<'a> Template<'a> {
 }
 
 /// What comes before the first worker. Loading is the application's: it may take long, and hang.
-fn prepare(setup: &Setup<'_>) -> Result<(OwnedFd, Option<Rc<dyn Any>>), Failure> {
+fn prepare(setup: &Setup<'_>) -> Result<(OwnedFd, Option<Loaded>), Failure> {
     let terminate = on_terminate(seconds(setup.alarm)).map_err(of_system(HANDLER))?;
     for (name, value) in setup.env {
         environment::set(name, value, true).map_err(of_system("setting the environment"))?;
@@ -209,7 +208,7 @@ struct Newcomer<'a, 'b> {
 }
 
 impl Newcomer<'_, '_> {
-    fn live(mut self, parent: PidFd, channel: Channel, state: Option<Rc<dyn Any>>) -> Exit {
+    fn live(mut self, parent: PidFd, channel: Channel, state: Option<Loaded>) -> Exit {
         let code = self.setup.code.clone();
         let settled = self.jobs().and_then(|jobs| Ok((jobs, self.settle(parent, &channel)?)));
         match settled {

@@ -69,7 +69,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sys", &[]),
     // Of `config` only data: what to log.
     ("telemetry", &["config", "offload::layout", "sys"]),
-    ("worker", &["executor", "exit", "handler", "offload", "sys", "telemetry"]),
+    // Of `http` only how a handler's errors become responses.
+    ("worker", &["executor", "exit", "handler", "http", "offload", "sys", "telemetry"]),
 ];
 
 /// Modules whose code is written as a user of the library writes it: they may name what the root of
