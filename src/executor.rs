@@ -346,15 +346,6 @@ impl Rung {
     }
 }
 
-impl Rung {
-    fn ring(&self) {
-        self.rang.set(true);
-        if let Some(sleeper) = self.sleeper.take() {
-            sleeper.wake();
-        }
-    }
-}
-
 impl Ear {
     /// What the reading task has to say; starts it if need be.
     fn open(&mut self) -> Rc<Rung> {
