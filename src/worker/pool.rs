@@ -281,10 +281,10 @@ mod tests {
         let code = PoolCode::of(pool);
         assert_eq!(code.state(), StateType::of::<u32>());
         let mut state = code.load().unwrap();
-        code.call(Hook::BeforeFork, &*state).unwrap();
+        code.call(Hook::BeforeFork, &state).unwrap();
         code.after_fork(&mut state).unwrap();
         for hook in [Hook::Warm, Hook::OnReady, Hook::OnExit] {
-            code.call(hook, &*state).unwrap();
+            code.call(hook, &state).unwrap();
         }
         let expected = [("before_fork", 0), ("warm", 8), ("on_ready", 8), ("on_exit", 8)];
         assert_eq!(*calls.borrow(), expected);
@@ -301,9 +301,9 @@ mod tests {
         let code = PoolCode::of(panics);
         let mut state = code.load().unwrap();
         assert_eq!(code.after_fork(&mut state).unwrap_err(), "after_fork panicked: alone");
-        assert_eq!(code.call(Hook::Warm, &*state).unwrap_err(), "warm panicked: cold 1");
-        let error = code.call(Hook::OnReady, &*state).unwrap_err();
+        assert_eq!(code.call(Hook::Warm, &state).unwrap_err(), "warm panicked: cold 1");
+        let error = code.call(Hook::OnReady, &state).unwrap_err();
         assert_eq!(error, "on_ready failed: not yet");
-        assert_eq!(code.call(Hook::OnExit, &*state), Ok(()));
+        assert_eq!(code.call(Hook::OnExit, &state), Ok(()));
     }
 }
