@@ -48,8 +48,8 @@ struct Worker {
     code: PoolCode,
     /// What the template has loaded; `None` if that is left to the worker.
     state: Option<Loaded>,
-    /// What it is here for; `None` if that is to obey alone.
-    jobs: Option<Jobs>,
+    /// What it is here for.
+    jobs: Jobs,
     /// To the supervisor.
     channel: Channel,
     owned: Owned,
@@ -119,21 +119,14 @@ impl Worker {
 async fn serve(
     code: &PoolCode,
     loaded: &Loaded,
-    jobs: Option<Jobs>,
-    mut orders: Orders<'_>,
+    jobs: Jobs,
+    orders: Orders<'_>,
 ) -> Result<(), Failure> {
     code.call(Hook::Warm, loaded).map_err(Failure::of_hook)?;
     code.call(Hook::OnReady, loaded).map_err(Failure::of_hook)?;
     let of_system = |error: io::Error| Failure {
         exit: Exit::System,
         text: format!("the worker cannot serve: {error}"),
-    };
-    let Some(jobs) = jobs else {
-        tell(orders.channel(), &FromChild::Ready);
-        while orders.next().is_none() {
-            poll::wait_readable(&orders.descriptors(), None).map_err(of_system)?;
-        }
-        return Ok(());
     };
     let mut serving = Serving::new(jobs, loaded).map_err(of_system)?;
     let rest = Rest::new(serving.doorbells(), orders.descriptors()).map_err(of_system)?;

@@ -101,7 +101,7 @@ impl Plan {
         let worker = Worker {
             code: PoolCode::of(Pool::new().on_exit(move |()| on_exit())),
             state: None,
-            jobs: Some(Jobs { region, index: WORKER, routes, jobs_max: None, threads, spin }),
+            jobs: Jobs { region, index: WORKER, routes, jobs_max: None, threads, spin },
             channel,
             owned,
         };

@@ -27,6 +27,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     // What a route of the file is made of; all of it data.
     ("config::route", &["router"]),
     ("demo", &["app", "executor"]),
+    // Of `handler` what the root of the crate exports too, under the name of another module; of
+    // `sys` what a program that uses the library has from elsewhere.
+    ("demo::offload", &["handler::offload", "sys::clock", "sys::descriptors", "sys::process"]),
     ("executor", &["sys"]),
     ("exit", &[]),
     ("files", &["http", "sys"]),
