@@ -164,7 +164,7 @@ async fn work(serving: &mut Serving, mut orders: Orders<'_>, mut rest: Rest) -> 
             Life::Leaving { until } if now >= until => {
                 let jobs = serving.running();
                 if jobs > 0 {
-                    tracing::warn!(jobs, "the time to finish what runs is over");
+                    tracing::warn!(jobs, "leaving, though not all jobs are done");
                 }
                 return Ok(());
             }
@@ -180,7 +180,9 @@ enum Life {
     /// The supervisor is gone: as long as a shard is there.
     Outliving,
     /// Until its last job is done, but not longer than this.
-    Leaving { until: u64 },
+    Leaving {
+        until: u64,
+    },
 }
 
 impl Life {

@@ -237,12 +237,7 @@ impl Serving {
     }
 
     /// Opens the head of a request.
-    fn arrive<'h>(
-        &self,
-        job: &Job,
-        head: &'h [u8],
-        payload: Payload,
-    ) -> Result<Arrived<'h>, Flaw> {
+    fn arrive<'h>(&self, job: &Job, head: &'h [u8], payload: Payload) -> Result<Arrived<'h>, Flaw> {
         let opened = RequestIn::open(head)?;
         opened.check_length(job.request().bytes.into())?;
         let route = self.routes.get(usize::from(opened.route.0)).cloned().flatten();
@@ -306,7 +301,11 @@ impl Serving {
         if let Err(error) = read {
             return Err((job, error.into()));
         }
-        request.body = RequestBody::Full(body.into());
+        if body.is_empty() {
+            self.spare = body;
+        } else {
+            request.body = RequestBody::Full(body.into());
+        }
         let response = call_plain(call, request, &route.name);
         self.take_body_back();
         if let Err((job, response)) = self.answer_whole(job, response) {
@@ -359,8 +358,7 @@ impl Serving {
             Ok(FirstStep::Pending(future)) => {
                 let answer = Rc::new(Answer::default());
                 let (duty, notify) = (Rc::clone(&run.duty), Rc::clone(&run.notify));
-                let task =
-                    executor::spawn(run_handler(duty, future, Rc::clone(&answer), notify));
+                let task = executor::spawn(run_handler(duty, future, Rc::clone(&answer), notify));
                 run.stage = Stage::Running { _task: task, answer };
                 self.go_on(run);
             }

@@ -49,7 +49,7 @@ const WORKER: WorkerIndex = WorkerIndex(0);
 const SLOT: usize = SHAPE.slot_bytes as usize;
 const BLOCK: usize = BLOCK_BYTES as usize;
 /// Nothing that comes at all takes longer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How the worker is set up; everything that is made of it is made on its own thread.
 struct Plan {
@@ -78,8 +78,7 @@ impl Plan {
         let (ours, theirs) = channel::pair().unwrap();
         let memory = Arc::clone(&region);
         let worker = thread::spawn(move || self.live(memory, theirs));
-        let mut company =
-            Company { registry, client, channel: ours, worker: Some(worker) };
+        let mut company = Company { registry, client, channel: ours, worker: Some(worker) };
         company.wait_for("the worker is ready", |company| {
             company.channel.receive().unwrap() == Received::Message(FromChild::Ready)
         });
@@ -142,6 +141,8 @@ impl Company {
             thread::sleep(Duration::from_micros(50));
             self.client.collect();
             self.client.handle_timeout(monotonic_ns());
+            // Whoever waits looks at all there is.
+            while self.client.poll_moved().is_some() {}
         }
     }
 
