@@ -190,7 +190,8 @@ fn bodies_of_all_borders_go_there_and_back() {
     let all = SLOT + 15 * BLOCK;
     for target in ["/plain?echo", "/async?echo"] {
         for border in [0, SLOT, SLOT + BLOCK, all, 2 << 20] {
-            for bytes in [border.saturating_sub(150), border.saturating_sub(1), border, border + 1] {
+            for bytes in [border.saturating_sub(150), border.saturating_sub(1), border, border + 1]
+            {
                 let body = content(bytes);
                 let mut writer = stream.try_clone().unwrap();
                 let sent = body.clone();
@@ -291,7 +292,7 @@ fn an_early_answer_ends_the_upload() {
 
 #[test]
 fn slow_senders_hold_no_worker() {
-    let served = Served::start(1);
+    let served = Served::with(1, 128, HttpLimits::default(), SETTINGS);
     let mut slow: Vec<TcpStream> = (0..100).map(|_| served.shard.connect()).collect();
     for stream in &mut slow {
         write!(stream, "POST /plain?echo HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\na")
@@ -315,24 +316,42 @@ fn slow_senders_hold_no_worker() {
 #[test]
 fn slow_readers_hold_up_nobody() {
     let served = Served::with(2, 128, HttpLimits::default(), SETTINGS);
-    let mut slow: Vec<TcpStream> = (0..100).map(|_| served.shard.connect()).collect();
-    for (stream, number) in slow.iter_mut().zip(0..) {
-        // Whole answers, and streams of as many bytes.
-        let what = if number % 2 == 0 { "bytes=1000000" } else { "stream=160x65536" };
-        get(stream, &format!("/plain?{what}"));
-    }
+    let slow = (0..100).map(|number| {
+        let mut stream = served.shard.connect();
+        // Whole answers, and streams.
+        let (what, bytes) = match number % 2 {
+            0 => ("bytes=1000000", 1_000_000),
+            _ => ("stream=160x65536", 160 * 65_536),
+        };
+        get(&mut stream, &format!("/plain?{what}"));
+        (stream, bytes)
+    });
+    let slow: Vec<(TcpStream, usize)> = slow.collect();
     served.wait_started(100);
+    let before = resident_bytes();
     let mut stream = served.shard.connect();
     for _ in 0..20 {
-        get(&mut stream, "/plain?bytes=100");
-        assert_eq!(read(&mut stream).1.len(), 100);
+        for bytes in [100, 300_000] {
+            get(&mut stream, &format!("/plain?bytes={bytes}"));
+            assert_eq!(read(&mut stream).1.len(), bytes);
+        }
         assert!(ask(&mut stream, "/hello").ends_with("hello"));
     }
-    for (stream, number) in slow.iter_mut().zip(0..) {
-        let bytes = if number % 2 == 0 { 1_000_000 } else { 160 * 65_536 };
-        assert_eq!(read(stream).1.len(), bytes, "{number}");
-    }
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown < 64 << 20, "{grown} bytes more while nobody reads");
+    let readers = slow.into_iter().map(|(mut stream, bytes)| {
+        std::thread::spawn(move || assert_eq!(read(&mut stream).1.len(), bytes))
+    });
+    let readers: Vec<_> = readers.collect();
+    readers.into_iter().for_each(|reader| reader.join().unwrap());
     served.finish();
+}
+
+/// What this process has in memory.
+fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
 }
 
 #[test]
@@ -343,9 +362,7 @@ fn a_client_that_leaves_takes_its_job_along() {
     served.wait_started(1);
     crate::sys::socket::discard_on_close(gone.as_fd()).unwrap();
     drop(gone);
-    wait_for("the worker is not told", || {
-        served.pool.told.withdrawn.load(Ordering::SeqCst) == 1
-    });
+    wait_for("the worker is not told", || served.pool.told.withdrawn.load(Ordering::SeqCst) == 1);
     let mut stream = served.shard.connect();
     get(&mut stream, "/plain?bytes=3");
     assert_eq!(read(&mut stream).1, b"xxx");
@@ -360,9 +377,7 @@ fn a_client_that_leaves_in_mid_stream_ends_it() {
     read_head(&mut gone);
     crate::sys::socket::discard_on_close(gone.as_fd()).unwrap();
     drop(gone);
-    wait_for("the worker is not told", || {
-        served.pool.told.withdrawn.load(Ordering::SeqCst) == 1
-    });
+    wait_for("the worker is not told", || served.pool.told.withdrawn.load(Ordering::SeqCst) == 1);
     served.finish();
 }
 
@@ -402,9 +417,7 @@ fn a_half_closed_client_counts_as_one_that_left() {
     let mut all = String::new();
     stream.read_to_string(&mut all).unwrap();
     assert!(all.ends_with("hello"), "what was answered before arrives, and nothing more: {all}");
-    wait_for("the worker is not told", || {
-        served.pool.told.withdrawn.load(Ordering::SeqCst) == 1
-    });
+    wait_for("the worker is not told", || served.pool.told.withdrawn.load(Ordering::SeqCst) == 1);
     served.finish();
 }
 
@@ -451,9 +464,7 @@ fn a_worker_that_takes_too_long_is_not_waited_for() {
     get(&mut stream, "/short?hold");
     let (head, _) = read(&mut stream);
     assert_eq!(status(&head), "504", "{head}");
-    wait_for("the worker is not told", || {
-        served.pool.told.withdrawn.load(Ordering::SeqCst) == 1
-    });
+    wait_for("the worker is not told", || served.pool.told.withdrawn.load(Ordering::SeqCst) == 1);
     assert!(ask(&mut stream, "/hello").ends_with("hello"), "the connection goes on");
     served.finish();
 }
@@ -461,8 +472,7 @@ fn a_worker_that_takes_too_long_is_not_waited_for() {
 /// Only the pool's time counts for its requests.
 #[test]
 fn the_time_for_handlers_of_the_shard_is_not_for_workers() {
-    let limits =
-        HttpLimits { handler_timeout: Duration::from_millis(50), ..HttpLimits::default() };
+    let limits = HttpLimits { handler_timeout: Duration::from_millis(50), ..HttpLimits::default() };
     let served = Served::with(1, 64, limits, SETTINGS);
     let mut stream = served.shard.connect();
     get(&mut stream, "/plain?hold");
@@ -483,9 +493,7 @@ fn a_silent_stream_is_cut() {
     let _reset = stream.read_to_end(&mut all);
     let text = String::from_utf8_lossy(&all);
     assert!(text.contains("200 OK") && !text.contains("\r\n0\r\n"), "{text}");
-    wait_for("the worker is not told", || {
-        served.pool.told.withdrawn.load(Ordering::SeqCst) == 1
-    });
+    wait_for("the worker is not told", || served.pool.told.withdrawn.load(Ordering::SeqCst) == 1);
     served.finish();
 }
 
@@ -646,9 +654,7 @@ fn a_shard_whose_time_is_over_takes_its_jobs_back() {
     served.shard.drain(Duration::from_millis(100));
     assert_eq!(served.shard.hear(), FromChild::AcceptClosed);
     assert!(matches!(served.shard.thread.join().unwrap().unwrap(), End::Drained));
-    wait_for("the worker is not told", || {
-        served.pool.told.withdrawn.load(Ordering::SeqCst) == 1
-    });
+    wait_for("the worker is not told", || served.pool.told.withdrawn.load(Ordering::SeqCst) == 1);
     served.pool.stop(served.workers);
 }
 
@@ -679,6 +685,7 @@ fn answers_arrive_beside_tasks() {
     }
     // Without a doorbell each answer would wait for the tick of 250 ms.
     assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+    crate::sys::socket::discard_on_close(pending.as_fd()).unwrap();
     drop(pending);
     // Who listens for workers is no company.
     wait_for("the shard thinks itself in company", || {
