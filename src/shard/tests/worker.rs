@@ -162,7 +162,6 @@ fn work(region: &Arc<Region>, worker: WorkerIndex, told: &Told) {
     }
 }
 
-#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
 enum Begun {
     Died,
     Done,
@@ -292,9 +291,7 @@ fn advance(server: &mut Server<Mapped>, mut one: Running, told: &Told) -> Option
             echo(server, &one.job, opened, body, ended)
         }
         Task::Stream { pieces, bytes, sent, ends } => {
-            stream(server, &one.job, (pieces, sent), *bytes)
-                && *ends
-                && end(server, &one.job)
+            stream(server, &one.job, (pieces, sent), *bytes) && *ends && end(server, &one.job)
         }
     };
     if is_over {
