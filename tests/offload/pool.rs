@@ -21,6 +21,7 @@ use corewise::sys::memfd::{self, Mapping};
 use corewise::sys::poll::wait_readable;
 
 use crate::shared::Words;
+use crate::talk::{Call, Kind, Task};
 
 /// The real world, but for a clock that runs ahead of it: nobody here waits for a tick.
 #[derive(Clone, Debug)]
@@ -113,9 +114,9 @@ pub(crate) enum Role {
 }
 
 /// A job whose outcome is owed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
-    number: u64,
+    call: Call,
     terms: Terms,
     cancelled: bool,
 }
@@ -126,7 +127,7 @@ pub(crate) struct Hand {
     server: Server<Ahead>,
     worker: WorkerIndex,
     /// Jobs that it has begun.
-    jobs: Vec<Job>,
+    tasks: Vec<Task>,
     /// Until when it waits for its doorbell, if it does.
     waits: Option<u64>,
 }
@@ -225,7 +226,7 @@ impl Stage {
 
     pub(crate) fn attach_worker(&mut self, worker: WorkerIndex, jobs_max: usize, spin: SpinPolicy) {
         let server = Server::attach(self.world.clone(), worker, jobs_max, spin);
-        let hand = Hand { server, worker, jobs: Vec::new(), waits: None };
+        let hand = Hand { server, worker, tasks: Vec::new(), waits: None };
         self.hands[usize::from(worker.0)] = Some(hand);
     }
 
@@ -236,18 +237,21 @@ impl Stage {
         self.work_until_blocked(worker);
     }
 
-    /// Submits a job, which gets the next number.
-    pub(crate) fn submit(&mut self, terms: Terms) -> Ticket {
-        let number = self.next;
-        self.next += 1;
+    /// Submits a job, which gets the next number of its kind, and begins to send.
+    pub(crate) fn submit(&mut self, kind: Kind, terms: Terms) -> Ticket {
+        let mut numbers = self.next..;
+        let number = numbers.find(|&number| Kind::of(number) == kind).expect("every eighth");
+        self.next = number + 1;
         assert!((number as usize) < JOBS_MAX);
         if terms.retry == Retry::Started {
             self.repeatable.push(number);
         }
         let desk = self.desk.as_mut().expect("a shard submits");
         desk.disarm();
-        let ticket = desk.client.submit(&body(number), terms).expect("there is a slot");
-        desk.open.push((ticket, Entry { number, terms, cancelled: false }));
+        let (ticket, mut call) =
+            Call::submit(&mut desk.client, number, terms).expect("there is room");
+        call.pump(&mut desk.client, ticket);
+        desk.open.push((ticket, Entry { call, terms, cancelled: false }));
         ticket
     }
 
@@ -310,15 +314,15 @@ impl Stage {
         loop {
             match hand.server.poll() {
                 Next::Job(job) => return hand.begin(job, &self.runs),
-                Next::Spin | Next::Withdrawn(..) => {}
-                Next::Block | Next::Leave => panic!("there is a job for {worker:?}"),
+                Next::Spin => {}
+                other => panic!("there is a job for {worker:?}, not {other:?}"),
             }
         }
     }
 
-    /// Has a worker finish what it has begun.
-    pub(crate) fn finish(&mut self, worker: WorkerIndex) {
-        self.hands[usize::from(worker.0)].as_mut().unwrap().finish();
+    /// Has a worker go on with what it has begun, as far as it goes.
+    pub(crate) fn advance(&mut self, worker: WorkerIndex) {
+        self.hands[usize::from(worker.0)].as_mut().unwrap().advance();
     }
 
     /// Has a worker look once; for one that is to spin.
@@ -386,7 +390,8 @@ impl Stage {
                 moved |= self.turn_worker(at);
             }
             if self.is_settled() {
-                return self.check();
+                self.check();
+                return self.check_blocks();
             }
             if !moved {
                 self.tick();
@@ -401,7 +406,9 @@ impl Stage {
             return;
         }
         let before = self.ticks;
-        self.submit(self.terms());
+        for kind in [Kind::Inline, Kind::Blocks, Kind::Echo] {
+            self.submit(kind, self.terms());
+        }
         self.settle();
         assert_eq!(self.ticks, before, "a wake was lost");
     }
@@ -419,7 +426,7 @@ impl Stage {
 
     fn is_settled(&self) -> bool {
         let desk = self.desk.as_ref().expect("there is a shard at the end");
-        let idle = |hand: &Hand| hand.jobs.is_empty();
+        let idle = |hand: &Hand| hand.tasks.is_empty();
         desk.open.is_empty()
             && desk.client.free() == SHAPE.slots as usize
             && self.hands.iter().flatten().all(idle)
@@ -445,6 +452,21 @@ impl Stage {
         }
         for &(number, runs) in &self.given_up {
             assert_eq!(self.runs_of(number), runs, "job {number} began after its shard had died");
+        }
+    }
+
+    /// Every block is free: all of them can be had at once.
+    fn check_blocks(&mut self) {
+        let one_block = u64::from(SHAPE.slot_bytes) + 1;
+        let client = &mut self.desk.as_mut().expect("there is a shard").client;
+        let drafts: Vec<_> = iter::from_fn(|| client.draft(one_block).ok()).collect();
+        assert_eq!(drafts.len(), usize::from(SHAPE.request_blocks), "blocks of the shard");
+        drafts.into_iter().for_each(|draft| client.discard(draft));
+        for hand in self.hands.iter_mut().flatten() {
+            let server = &mut hand.server;
+            let drafts: Vec<_> = iter::from_fn(|| server.draft(one_block)).collect();
+            assert_eq!(drafts.len(), usize::from(SHAPE.response_blocks), "of {:?}", hand.worker);
+            drafts.into_iter().for_each(|draft| server.discard(draft));
         }
     }
 
@@ -481,6 +503,11 @@ impl Desk {
         while let Some(ended) = self.client.poll_outcome() {
             self.settle(ended, stage);
         }
+        while let Some(moved) = self.client.poll_moved() {
+            let open = self.open.iter_mut().find(|(ticket, _)| *ticket == moved);
+            let (ticket, entry) = open.expect("a stream of a job of ours");
+            entry.call.pump(&mut self.client, *ticket);
+        }
         assert_eq!(self.client.poll_fault(), None, "nobody writes garbage here");
         if self.client.arm() {
             self.waits = Some(self.client.poll_timeout().unwrap_or(u64::MAX));
@@ -497,13 +524,12 @@ impl Desk {
     /// Checks an outcome against what may be.
     fn settle(&mut self, ended: Ended, stage: &Stage) {
         let place = self.open.iter().position(|(ticket, _)| *ticket == ended.ticket);
-        let (_, entry) = self.open.remove(place.expect("an outcome of a job of ours, once"));
-        let number = entry.number;
+        let (_, mut entry) = self.open.remove(place.expect("an outcome of a job of ours, once"));
+        let number = entry.call.number();
         let runs = stage.runs_of(number);
         match ended.outcome {
             Outcome::Answered(response) => {
-                let answer = read_answer(&self.client, ended.ticket, response);
-                assert_eq!(answer, answer_to(&body(number)), "the answer of job {number}");
+                entry.call.check(&mut self.client, ended.ticket, response);
                 assert!(runs > 0, "job {number} was answered and never ran");
                 self.client.release(ended.ticket);
             }
@@ -572,63 +598,30 @@ impl Hand {
             }
             self.waits = None;
         }
-        self.finish();
+        self.advance();
         match self.server.poll() {
             Next::Block => self.waits = Some(stage.now() + BLOCK_NS_MAX),
-            Next::Job(job) => {
-                self.begin(job, &stage.runs);
-                self.finish();
-            }
+            Next::Job(job) => self.begin(job, &stage.runs),
             Next::Leave => return Turn::Leave,
-            Next::Spin | Next::Withdrawn(..) => {}
+            Next::Moved(_) | Next::Spin => {}
+            Next::Withdrawn(id) => {
+                let task = self.tasks.iter_mut().find(|task| task.id() == id);
+                task.expect("a job of ours").withdrawn = true;
+            }
         }
         Turn::Goes
     }
 
     fn begin(&mut self, job: Job, runs: &Words) {
-        let number = number_of(&read_request(&self.server, &job));
-        runs.at(number as usize).fetch_add(1, Ordering::Relaxed);
-        self.jobs.push(job);
+        let task = Task::begin(&self.server, job);
+        runs.at(task.number() as usize).fetch_add(1, Ordering::Relaxed);
+        self.tasks.push(task);
     }
 
-    fn finish(&mut self) {
-        while let Some(job) = self.jobs.pop() {
-            let answer = answer_to(&read_request(&self.server, &job));
-            self.server.complete(job, 200, &answer).expect("it fits");
-        }
+    fn advance(&mut self) {
+        let tasks = mem::take(&mut self.tasks);
+        self.tasks = tasks.into_iter().filter_map(|task| task.advance(&mut self.server)).collect();
     }
-}
-
-pub(crate) fn read_request<W: World>(server: &Server<W>, job: &Job) -> Vec<u8> {
-    let mut request = vec![0; job.request().bytes as usize];
-    server.read_request(job, &mut request);
-    assert_eq!(request, body(number_of(&request)), "the request of a job");
-    request
-}
-
-pub(crate) fn read_answer<W: World>(
-    client: &Client<W>,
-    ticket: Ticket,
-    response: corewise::offload::slot::Response,
-) -> Vec<u8> {
-    let mut answer = vec![0; response.bytes as usize];
-    client.world().copy_out(client.answer(ticket, response).expect("it is inline"), &mut answer);
-    answer
-}
-
-/// The request of a job: its number, then bytes that belong to no other.
-pub(crate) fn body(number: u64) -> Vec<u8> {
-    let length = 8 + (number * 7 % 57) as usize;
-    let tail = (8..length).map(|index| (number.wrapping_mul(31) + index as u64) as u8);
-    number.to_le_bytes().into_iter().chain(tail).collect()
-}
-
-pub(crate) fn number_of(request: &[u8]) -> u64 {
-    u64::from_le_bytes(request[..8].try_into().unwrap())
-}
-
-pub(crate) fn answer_to(request: &[u8]) -> Vec<u8> {
-    request.iter().map(|byte| byte.wrapping_add(1)).collect()
 }
 
 /// As small as it can be, so that every slot and cell is used again and again.
@@ -642,8 +635,8 @@ const SHAPE: Shape = Shape {
 };
 pub(crate) const SHARD: ShardIndex = ShardIndex(0);
 /// Jobs that are counted; those from `JOBS_OF_A_LIFE` on are of a second shard.
-pub(crate) const JOBS_MAX: usize = 64;
-const JOBS_OF_A_LIFE: u64 = 32;
+pub(crate) const JOBS_MAX: usize = 512;
+const JOBS_OF_A_LIFE: u64 = 128;
 /// More turns than any sequence needs by far.
 const TURNS_MAX: u32 = 200;
 const TICKS_MAX: u32 = 2;

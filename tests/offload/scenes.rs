@@ -6,6 +6,7 @@ use corewise::offload::slot::Retry;
 use corewise::offload::word::WorkerIndex;
 
 use crate::pool::{Role, Stage};
+use crate::talk::Kind;
 
 /// A part.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +19,7 @@ pub(crate) struct Scene {
     pub(crate) play: fn(&mut Stage),
 }
 
-pub(crate) const SCENES: [Scene; 15] = [
+pub(crate) const SCENES: [Scene; 23] = [
     worker("a worker attaches, answers and sleeps", one_job, attach_and_work),
     worker("a worker answers a shard that sleeps", one_job_of_a_sleeper, attach_and_work),
     worker("a worker is woken and wakes another", two_jobs_for_two, work),
@@ -27,6 +28,10 @@ pub(crate) const SCENES: [Scene; 15] = [
     worker("a worker is told that nobody waits", withdrawn_while_it_runs, work),
     worker("a worker is told to leave", stopped, work),
     worker("a second life finds what the first one left", after_a_death, attach_and_work),
+    worker("a worker answers with blocks", blocks_for_a_sleeper, attach_and_work),
+    worker("a worker reads a stream", an_upload, attach_and_work),
+    worker("a worker sends a stream", a_download, attach_and_work),
+    worker("a second life leaves the blocks that are lent", lent_blocks, attach_and_work),
     shard("a shard attaches, submits and sleeps", one_worker, attach_and_submit),
     shard("a shard collects", two_done_one_running, turn_until_asleep),
     shard("a shard takes jobs back", four_out, take_back),
@@ -34,6 +39,10 @@ pub(crate) const SCENES: [Scene; 15] = [
     shard("a shard leaves", two_done_one_running, Stage::detach_shard),
     shard("a shard adopts", every_state, attach_and_turn),
     shard("a shard adopts from one that only attached", every_state_twice, attach_and_turn),
+    shard("a shard submits blocks and sends a stream", one_worker, attach_and_submit_more),
+    shard("a shard reads blocks and streams", answers_in_blocks, turn_until_asleep),
+    shard("a shard takes streams back", streams_on_their_way, take_back),
+    shard("a shard adopts blocks and streams", left_streams, attach_and_turn),
 ];
 
 const fn worker(name: &'static str, prepare: fn(&mut Stage), play: fn(&mut Stage)) -> Scene {
@@ -82,7 +91,7 @@ fn nothing_wanted(stage: &mut Stage) {
     stage.enlist(FIRST);
     stage.attach_shard();
     let late = stage.now() + 1;
-    stage.submit(Terms { start_by: late, deadline: late, ..stage.terms() });
+    stage.submit(Kind::Inline, Terms { start_by: late, deadline: late, ..stage.terms() });
     let withdrawn = submit(stage);
     submit(stage);
     stage.cancel(withdrawn);
@@ -112,7 +121,7 @@ fn after_a_death(stage: &mut Stage) {
     stage.employ(FIRST, 2);
     stage.attach_shard();
     let again = Terms { retry: Retry::Started, ..stage.terms() };
-    stage.submit(again);
+    stage.submit(Kind::Inline, again);
     stage.begin(FIRST);
     submit(stage);
     stage.begin(FIRST);
@@ -141,11 +150,11 @@ fn four_out(stage: &mut Stage) {
     stage.attach_shard();
     let soon = stage.now() + 1_000_000_000;
     submit(stage);
-    stage.submit(Terms { start_by: soon, deadline: soon, ..stage.terms() });
+    stage.submit(Kind::Inline, Terms { start_by: soon, deadline: soon, ..stage.terms() });
     stage.begin(FIRST);
     stage.begin(FIRST);
     submit(stage);
-    stage.submit(Terms { start_by: soon, deadline: soon, ..stage.terms() });
+    stage.submit(Kind::Inline, Terms { start_by: soon, deadline: soon, ..stage.terms() });
     stage.pass(2_000_000_000);
 }
 
@@ -154,10 +163,10 @@ fn jobs_of_the_dead(stage: &mut Stage) {
     stage.employ(SECOND, 1);
     stage.attach_shard();
     let again = Terms { retry: Retry::Started, ..stage.terms() };
-    stage.submit(again);
+    stage.submit(Kind::Inline, again);
     stage.begin(FIRST);
-    stage.finish(FIRST);
-    stage.submit(again);
+    stage.advance(FIRST);
+    stage.submit(Kind::Inline, again);
     stage.begin(FIRST);
     submit(stage);
     stage.begin(FIRST);
@@ -170,7 +179,7 @@ fn every_state(stage: &mut Stage) {
     stage.attach_shard();
     submit(stage);
     stage.begin(SECOND);
-    stage.finish(SECOND);
+    stage.advance(SECOND);
     submit(stage);
     stage.begin(SECOND);
     submit(stage);
@@ -188,6 +197,87 @@ fn every_state_twice(stage: &mut Stage) {
     every_state(stage);
     stage.attach_shard();
     stage.bury(Role::Shard);
+}
+
+fn blocks_for_a_sleeper(stage: &mut Stage) {
+    stage.enlist(FIRST);
+    stage.attach_shard();
+    stage.submit(Kind::Blocks, stage.terms());
+    stage.sleep_shard();
+}
+
+fn an_upload(stage: &mut Stage) {
+    stage.enlist(FIRST);
+    stage.attach_shard();
+    stage.submit(Kind::Upload, stage.terms());
+    stage.sleep_shard();
+}
+
+fn a_download(stage: &mut Stage) {
+    stage.enlist(FIRST);
+    stage.attach_shard();
+    stage.submit(Kind::Download, stage.terms());
+    stage.sleep_shard();
+}
+
+fn lent_blocks(stage: &mut Stage) {
+    stage.employ(FIRST, 2);
+    stage.attach_shard();
+    stage.submit(Kind::Blocks, stage.terms());
+    stage.submit(Kind::Download, stage.terms());
+    stage.begin(FIRST);
+    stage.begin(FIRST);
+    stage.advance(FIRST);
+    stage.bury(Role::Worker(FIRST));
+    stage.submit(Kind::Blocks, stage.terms());
+    stage.enlist(FIRST);
+}
+
+fn answers_in_blocks(stage: &mut Stage) {
+    stage.employ(FIRST, 1);
+    stage.employ(SECOND, 1);
+    stage.attach_shard();
+    stage.submit(Kind::Blocks, stage.terms());
+    stage.work_until_blocked(FIRST);
+    stage.submit(Kind::Echo, stage.terms());
+    stage.begin(SECOND);
+    stage.work_until_blocked(SECOND);
+}
+
+fn streams_on_their_way(stage: &mut Stage) {
+    stage.employ(FIRST, 2);
+    stage.attach_shard();
+    stage.submit(Kind::Download, stage.terms());
+    stage.submit(Kind::Upload, stage.terms());
+    stage.begin(FIRST);
+    stage.begin(FIRST);
+    stage.work_until_blocked(FIRST);
+}
+
+fn left_streams(stage: &mut Stage) {
+    stage.employ(FIRST, 2);
+    stage.employ(SECOND, 1);
+    stage.attach_shard();
+    stage.submit(Kind::Blocks, stage.terms());
+    stage.begin(FIRST);
+    stage.advance(FIRST);
+    stage.submit(Kind::Download, stage.terms());
+    stage.begin(FIRST);
+    stage.work_until_blocked(FIRST);
+    stage.submit(Kind::Echo, stage.terms());
+    stage.begin(SECOND);
+    stage.work_until_blocked(SECOND);
+    stage.bury(Role::Worker(FIRST));
+    stage.enlist(FIRST);
+    stage.attach_worker(FIRST, 1, SpinPolicy::NEVER);
+    stage.bury(Role::Shard);
+}
+
+fn attach_and_submit_more(stage: &mut Stage) {
+    stage.attach_shard();
+    stage.submit(Kind::Blocks, stage.terms());
+    stage.submit(Kind::Upload, stage.terms());
+    stage.sleep_shard();
 }
 
 fn attach_and_work(stage: &mut Stage) {
@@ -223,7 +313,7 @@ fn take_back(stage: &mut Stage) {
 }
 
 fn submit(stage: &mut Stage) -> corewise::offload::client::Ticket {
-    stage.submit(stage.terms())
+    stage.submit(Kind::Inline, stage.terms())
 }
 
 pub(crate) const FIRST: WorkerIndex = WorkerIndex(0);

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::iter;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +18,7 @@ use corewise::offload::counters::ShardCounter;
 use corewise::offload::death::Registry;
 use corewise::offload::layout::{Doorbell, Shape};
 use corewise::offload::region::{Mapped, Region};
-use corewise::offload::server::{BLOCK_NS_MAX, Job, Next, Server, SpinPolicy};
+use corewise::offload::server::{BLOCK_NS_MAX, Next, Server, SpinPolicy};
 use corewise::offload::slot::{Outcome, Retry};
 use corewise::offload::word::{ShardIndex, WorkerIndex};
 use corewise::offload::world::World;
@@ -28,8 +29,8 @@ use corewise::sys::poll::wait_readable;
 use corewise::sys::process::{self, Fork, Forked, Pid, PidFd, fork, reap, wait_for};
 use rustix::process::{Pid as RawPid, Signal, kill_process};
 
-use crate::pool::{answer_to, body, number_of, read_answer, read_request};
 use crate::shared::{Random, Words};
+use crate::talk::{Call, Task};
 use crate::{Extent, setting};
 
 /// `COREWISE_STORM_SECONDS` and `COREWISE_STORM_KILLS` say how long: until both are reached.
@@ -327,9 +328,9 @@ struct ShardProcess<'a> {
     open: HashMap<Ticket, Entry>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Entry {
-    number: u64,
+    call: Call,
     submitted: u64,
     terms: Terms,
     cancelled: bool,
@@ -349,11 +350,16 @@ impl<'a> ShardProcess<'a> {
             while let Some(ended) = self.client.poll_outcome() {
                 self.settle(ended);
             }
+            while let Some(moved) = self.client.poll_moved() {
+                let entry = self.open.get_mut(&moved).expect("a stream of a job of ours");
+                entry.call.pump(&mut self.client, moved);
+            }
             assert_eq!(self.client.poll_fault(), None, "nobody writes garbage here");
             if self.ledger.word(Note::Stop).load(Ordering::Relaxed) == 0 {
                 self.submit_some();
                 self.cancel_some();
             } else if self.open.is_empty() && self.client.free() == SHAPE.slots as usize {
+                self.assert_no_block_is_out();
                 return self.client.detach();
             }
             self.client.wake();
@@ -361,6 +367,14 @@ impl<'a> ShardProcess<'a> {
                 self.sleep();
             }
         }
+    }
+
+    /// All of them can be had at once.
+    fn assert_no_block_is_out(&mut self) {
+        let bytes = u64::from(SHAPE.slot_bytes) + 1;
+        let drafts: Vec<_> = iter::from_fn(|| self.client.draft(bytes).ok()).collect();
+        assert_eq!(drafts.len(), usize::from(SHAPE.request_blocks), "blocks of {}", self.shard);
+        drafts.into_iter().for_each(|draft| self.client.discard(draft));
     }
 
     fn sleep(&mut self) {
@@ -378,10 +392,11 @@ impl<'a> ShardProcess<'a> {
             let terms = self.terms();
             let number = self.ledger.enter(self.shard);
             let submitted = self.client.world().now();
-            let Ok(ticket) = self.client.submit(&body(number), terms) else {
+            let Ok((ticket, mut call)) = Call::submit(&mut self.client, number, terms) else {
                 return self.ledger.take_back(self.shard, number);
             };
-            self.open.insert(ticket, Entry { number, submitted, terms, cancelled: false });
+            call.pump(&mut self.client, ticket);
+            self.open.insert(ticket, Entry { call, submitted, terms, cancelled: false });
         }
     }
 
@@ -406,14 +421,13 @@ impl<'a> ShardProcess<'a> {
 
     /// Checks an outcome against what may be.
     fn settle(&mut self, ended: Ended) {
-        let entry = self.open.remove(&ended.ticket).expect("an outcome of a job of ours, once");
-        let number = entry.number;
+        let entry = self.open.remove(&ended.ticket);
+        let mut entry = entry.expect("an outcome of a job of ours, once");
+        let number = entry.call.number();
         let now = self.client.world().now();
         let note = match ended.outcome {
             Outcome::Answered(response) => {
-                let answer = read_answer(&self.client, ended.ticket, response);
-                assert_eq!(answer, answer_to(&body(number)), "the answer of job {number}");
-                assert_eq!(u64::from(response.status), number & 0xffff);
+                entry.call.check(&mut self.client, ended.ticket, response);
                 self.client.release(ended.ticket);
                 let took = self.ledger.of(self.shard, Note::LongestNs);
                 took.fetch_max(now - entry.submitted, Ordering::Relaxed);
@@ -446,32 +460,41 @@ fn work(inherited: &Region, worker: WorkerIndex, ledger: &Ledger) {
     let jobs_max = 1 + usize::from(worker.0 % 2);
     let mut server = Server::of(&region, worker, jobs_max, spin);
     let bell = region.doorbell(Doorbell::Worker(worker));
-    let mut jobs: Vec<Job> = Vec::new();
+    let mut tasks: Vec<Task> = Vec::new();
     loop {
         match server.poll() {
             Next::Job(job) => {
-                ledger.count_run(number_of(&read_request(&server, &job)));
-                jobs.push(job);
+                let task = Task::begin(&server, job);
+                ledger.count_run(task.number());
+                burn(task.number() % 16);
+                tasks.push(task);
                 // A worker of several jobs begins what there is before it ends anything.
-                if jobs.len() < jobs_max {
+                if tasks.len() < jobs_max {
                     continue;
                 }
             }
-            Next::Block if jobs.is_empty() => {
+            Next::Block => {
                 wait_readable(&[bell], Some(Duration::from_nanos(BLOCK_NS_MAX))).unwrap();
                 take_count(bell);
             }
-            Next::Leave => return server.detach(),
-            Next::Block | Next::Spin | Next::Withdrawn(..) => {}
+            Next::Leave => return leave(server),
+            Next::Moved(_) | Next::Spin => {}
+            Next::Withdrawn(id) => {
+                let task = tasks.iter_mut().find(|task| task.id() == id);
+                task.expect("a job of ours").withdrawn = true;
+            }
         }
-        if let Some(job) = jobs.pop() {
-            let request = read_request(&server, &job);
-            let number = number_of(&request);
-            burn(number % 16);
-            let status = (number & 0xffff) as u16;
-            server.complete(job, status, &answer_to(&request)).expect("it fits");
-        }
+        tasks = tasks.into_iter().filter_map(|task| task.advance(&mut server)).collect();
     }
+}
+
+/// Every block has come back when the last job has ended.
+fn leave(mut server: Server<Mapped>) {
+    let bytes = u64::from(SHAPE.slot_bytes) + 1;
+    let drafts: Vec<_> = iter::from_fn(|| server.draft(bytes)).collect();
+    assert_eq!(drafts.len(), usize::from(SHAPE.response_blocks), "blocks of a worker");
+    drafts.into_iter().for_each(|draft| server.discard(draft));
+    server.detach();
 }
 
 /// What a worker has of the memory that it was forked with: requests for reading alone.
@@ -634,8 +657,8 @@ const SHAPE: Shape = Shape {
     workers: 4,
     slots: 16,
     slot_bytes: 64,
-    request_blocks: 4,
-    response_blocks: 4,
+    request_blocks: 12,
+    response_blocks: 6,
 };
 /// Jobs that a shard has out.
 const OPEN_MAX: usize = 12;
