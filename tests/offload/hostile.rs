@@ -23,9 +23,9 @@ use corewise::sys::clock::monotonic_ns;
 use corewise::sys::descriptors::take_count;
 use corewise::sys::memfd::{self, Mapping};
 use corewise::sys::poll::wait_readable;
-use corewise::sys::process::{Ended, Fork, Pid, PidFd, end_child, fork, wait_for};
+use corewise::sys::process::{Ended, Fork, Pid, PidFd, fork, wait_for};
 
-use crate::shared::{Random, Words};
+use crate::shared::{Random, Words, end};
 use crate::{Extent, setting};
 
 /// `COREWISE_SEED` chooses the garbage.
@@ -36,14 +36,14 @@ pub(crate) fn a_shard_lives_beside_a_hostile_worker(extent: Extent) {
     let region = Arc::new(Region::create(SHAPE, SHAPE.workers).unwrap());
     let registry = Registry::of(&region);
     let notes = Words::new(Note::COUNT);
-    region.layout().workers().for_each(|worker| drop(registry.enlist(worker)));
+    for worker in region.layout().workers() {
+        registry.enlist(worker);
+    }
     let hostile = child(|| Garbage::new(&region, seed).write());
     let honest = child(|| work(&region));
     let shard = child(|| Shard::new(&region, &notes, seed).run(rounds));
     let left = watch(shard, &registry, &notes);
-    for pid in [hostile, honest] {
-        end_child(pid).unwrap();
-    }
+    [hostile, honest].into_iter().for_each(end);
     assert!(left, "the shard stands still in round {}", note(&notes, Note::Rounds));
     assert_eq!(wait_for(shard).unwrap(), Ended::Code(0), "the shard");
     println!(
@@ -78,7 +78,7 @@ fn watch(shard: Pid, registry: &Registry<Mapped>, notes: &Words) -> bool {
             (seen, since) = (rounds, Instant::now());
         }
         if since.elapsed() > PATIENCE {
-            end_child(shard).unwrap();
+            end(shard);
             return false;
         }
     }
@@ -225,11 +225,7 @@ impl<'a> Shard<'a> {
         };
         if broken || self.client.spoiled() > 2 {
             self.memory.clear();
-            let registry = Registry::of(self.region);
-            // Somebody may have written a life there in between: then there is no worker.
-            if self.memory.word(self.region.layout().life(WORKER).index()) & 1 == 0 {
-                registry.enlist(WORKER);
-            }
+            Registry::of(self.region).enlist(WORKER);
             self.add(Note::Rebuilt, 1);
         } else if !self.random.one_in(20) {
             return;

@@ -6,15 +6,24 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+#[cfg(not(corewise_tsan))]
 mod golden;
+#[cfg(not(corewise_tsan))]
 mod hostile;
+// These four know the registers of one architecture.
+#[cfg(all(target_arch = "x86_64", not(corewise_tsan)))]
 mod pool;
+#[cfg(all(target_arch = "x86_64", not(corewise_tsan)))]
 mod scenes;
+#[cfg(not(corewise_tsan))]
 mod shared;
+#[cfg(all(target_arch = "x86_64", not(corewise_tsan)))]
 mod steps;
+#[cfg(not(corewise_tsan))]
 mod storm;
 mod talk;
 mod threads;
+#[cfg(all(target_arch = "x86_64", not(corewise_tsan)))]
 mod trace;
 
 use std::env;
@@ -41,7 +50,10 @@ const STORIES: &[(&str, Story)] = &[
 const STORIES: &[(&str, Story)] = &[
     ("python_reads_the_layout", golden::python_reads_the_layout),
     ("threads_answer", threads::threads_answer),
+    #[cfg(target_arch = "x86_64")]
     ("kill_at_every_instruction", steps::kill_at_every_instruction),
+    #[cfg(target_arch = "x86_64")]
+    ("lost_rings_are_found", steps::lost_rings_are_found),
     ("a_shard_lives_beside_a_hostile_worker", hostile::a_shard_lives_beside_a_hostile_worker),
     ("nothing_is_lost_in_a_storm", storm::nothing_is_lost_in_a_storm),
 ];
@@ -69,6 +81,7 @@ fn main() -> ExitCode {
 }
 
 /// A number from the environment; what `otherwise` says without one.
+#[cfg(not(corewise_tsan))]
 fn setting(name: &str, otherwise: u64) -> u64 {
     let given = env::var(name).ok();
     given.map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}?")))

@@ -28,13 +28,15 @@ use crate::talk::{Call, Kind, Task};
 pub(crate) struct Ahead {
     world: Mapped,
     ahead_ns: Rc<Cell<u64>>,
+    /// For the proof that it would be found: nobody's ringing is heard.
+    deaf: Rc<Cell<bool>>,
 }
 
 impl Ahead {
     pub(crate) fn of(region: &Arc<Region>) -> Self {
         // SAFETY: every word and span that these stories hand to it comes from its own layout.
         let world = unsafe { Mapped::new(Arc::clone(region)) };
-        Self { world, ahead_ns: Rc::default() }
+        Self { world, ahead_ns: Rc::default(), deaf: Rc::default() }
     }
 
     /// Puts the clock forward to a time.
@@ -82,13 +84,16 @@ impl World for Ahead {
         self.world.fetch_add(at, value, order)
     }
 
+    // Pairs with what the caller names.
     fn fence(&self, order: Ordering) {
         // Pairs with what the caller names.
         self.world.fence(order);
     }
 
     fn ring(&self, doorbell: Doorbell) {
-        self.world.ring(doorbell);
+        if !self.deaf.get() {
+            self.world.ring(doorbell);
+        }
     }
 
     fn now(&self) -> u64 {
@@ -185,6 +190,11 @@ impl Stage {
             ticks: 0,
             is_stopped: false,
         }
+    }
+
+    /// From now on no doorbell rings, here and in what is forked from here.
+    pub(crate) fn lose_rings(&self) {
+        self.world.deaf.set(true);
     }
 
     /// What others see of it now.

@@ -1,8 +1,10 @@
-//! Words that several processes of a story share, and numbers drawn from a seed.
+//! What the processes of a story share: words of memory, numbers drawn from a seed, signals.
 
 use std::sync::atomic::AtomicU64;
 
 use corewise::sys::memfd::{self, Mapping};
+use corewise::sys::process::{Ended, Pid, wait_for};
+use rustix::process::{Pid as RawPid, Signal, kill_process};
 
 /// A mapping of words, all zero at first, that forked processes share.
 #[derive(Debug)]
@@ -52,4 +54,17 @@ impl Random {
     pub(crate) fn one_in(&mut self, count: u64) -> bool {
         self.below(count) == 0
     }
+}
+
+/// Sends a signal to a child that is not reaped.
+pub(crate) fn send(pid: Pid, signal: Signal) {
+    let raw = RawPid::from_raw(pid.get().cast_signed()).expect("a pid is not 0");
+    kill_process(raw, signal).unwrap();
+}
+
+/// Kills a child and reaps it; it must have lived until then.
+pub(crate) fn end(pid: Pid) {
+    send(pid, Signal::KILL);
+    let ended = wait_for(pid).unwrap();
+    assert_eq!(ended, Ended::Signal(Signal::KILL.as_raw()), "{pid} had ended before");
 }

@@ -27,9 +27,9 @@ use corewise::sys::clock::monotonic_ns;
 use corewise::sys::descriptors::{doorbell, duplicate, take_count};
 use corewise::sys::poll::wait_readable;
 use corewise::sys::process::{self, Fork, Forked, Pid, PidFd, fork, reap, wait_for};
-use rustix::process::{Pid as RawPid, Signal, kill_process};
+use rustix::process::Signal;
 
-use crate::shared::{Random, Words};
+use crate::shared::{Random, Words, end, send};
 use crate::talk::{Call, Task};
 use crate::{Extent, setting};
 
@@ -198,7 +198,7 @@ impl Storm {
     }
 
     fn kill_worker(&mut self, index: usize) {
-        end(&self.workers[index]);
+        end(self.workers[index].pid);
         let worker = WorkerIndex(index as u8);
         self.registry.bury(worker);
         self.registry.enlist(worker);
@@ -207,7 +207,7 @@ impl Storm {
     }
 
     fn kill_shard(&mut self, index: usize) {
-        end(&self.shards[index]);
+        end(self.shards[index].pid);
         let shard = ShardIndex(index as u16);
         self.registry.bury_shard(shard);
         self.ledger.abandon(shard);
@@ -301,17 +301,6 @@ fn play(forked: &Forked, cpu: usize, body: impl FnOnce()) -> u8 {
     affinity::pin(cpus[cpu % cpus.len()]).unwrap();
     body();
     0
-}
-
-fn end(child: &Child) {
-    send(child.pid, Signal::KILL);
-    let ended = wait_for(child.pid).unwrap();
-    assert_eq!(ended, process::Ended::Signal(Signal::KILL.as_raw()), "{} was first", child.pid);
-}
-
-fn send(pid: Pid, signal: Signal) {
-    let raw = RawPid::from_raw(pid.get().cast_signed()).expect("a pid is not 0");
-    kill_process(raw, signal).unwrap();
 }
 
 fn open_descriptors() -> usize {

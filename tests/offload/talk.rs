@@ -3,7 +3,7 @@
 //! A request is its number and bytes that belong to no other; the answer is the same with every
 //! byte + 1. So whoever reads something knows at once whether it is what it should be.
 
-use corewise::offload::chunks::{Interest, StreamItem, Unsent};
+use corewise::offload::chunks::{Interests, StreamItem, Unsent};
 use corewise::offload::client::{Client, Refused, Terms, Ticket};
 use corewise::offload::layout::Span;
 use corewise::offload::server::{Job, JobId, Server};
@@ -226,7 +226,7 @@ impl Task {
             return self.stream(server);
         }
         if !self.heard {
-            return self.wait(server, Interest::Item);
+            return self.wait(server, false);
         }
         let (answer, status) = (answer_to(&self.request), self.status());
         if Kind::of(self.number) == Kind::Inline {
@@ -273,7 +273,7 @@ impl Task {
             } else if self.heard {
                 server.send_end(&self.job, &trailers(self.number)).map(|()| None)
             } else {
-                return self.wait(server, Interest::Item);
+                return self.wait(server, false);
             };
             match result {
                 Ok(Some(bytes)) => self.sent += bytes,
@@ -281,13 +281,14 @@ impl Task {
                     server.finish_stream(self.job);
                     return None;
                 }
-                Err(Unsent::Full | Unsent::NoBlocks) => return self.wait(server, Interest::Room),
+                Err(Unsent::Full | Unsent::NoBlocks) => return self.wait(server, true),
             }
         }
     }
 
-    fn wait<W: World>(self, server: &mut Server<W>, interest: Interest) -> Option<Self> {
-        server.wait_for(&self.job, Some(interest));
+    /// Until more of the request has come, or there is room for more of the answer.
+    fn wait<W: World>(self, server: &mut Server<W>, room: bool) -> Option<Self> {
+        server.wait_for(&self.job, Interests { item: !self.heard, room });
         Some(self)
     }
 

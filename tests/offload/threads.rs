@@ -51,16 +51,17 @@ enum Worker {
 fn run(jobs: u64, behaviour: Worker) {
     let region = Arc::new(Region::create(SHAPE, SHAPE.workers).unwrap());
     let registry = Registry::of(&region);
-    region.layout().workers().for_each(|worker| drop(registry.enlist(worker)));
+    for worker in region.layout().workers() {
+        registry.enlist(worker);
+    }
+    let region = &region;
     thread::scope(|scope| {
-        let workers: Vec<_> = region
-            .layout()
-            .workers()
-            .map(|worker| scope.spawn(|| work(&Arc::clone(&region), worker, behaviour)))
-            .collect();
+        let workers = region.layout().workers();
+        let workers: Vec<_> =
+            workers.map(|worker| scope.spawn(move || work(region, worker, behaviour))).collect();
         let shards = region.layout().shards();
         let shards: Vec<_> =
-            shards.map(|shard| scope.spawn(|| submit(&Arc::clone(&region), shard, jobs))).collect();
+            shards.map(|shard| scope.spawn(move || submit(region, shard, jobs))).collect();
         shards.into_iter().for_each(|shard| shard.join().unwrap());
         registry.stop();
         workers.into_iter().for_each(|worker| worker.join().unwrap());
