@@ -9,6 +9,7 @@ mod idle;
 mod instructions;
 mod interrupt;
 mod mixed;
+mod offload;
 mod open;
 mod reading;
 mod report;
@@ -19,6 +20,7 @@ mod start;
 mod statistics;
 mod stub;
 mod subject;
+mod table;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -48,7 +50,10 @@ fn run() -> Result<Exit, Box<dyn Error>> {
         Some("bare") => serve_bare(arguments)?,
         Some("instructions") => instructions::run(arguments)?,
         Some("instructions-subject") => instructions::run_subject(arguments)?,
+        Some("offload") => offload::run(arguments)?,
+        Some(offload::PARTNER) => offload::run_partner(arguments)?,
         Some("open") => open::run(arguments)?,
+        Some("table") => table::run(arguments)?,
         Some("stub") => stub::run(arguments)?,
         _ => return bench(),
     };

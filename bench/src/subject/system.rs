@@ -26,7 +26,7 @@ impl Description {
             });
         }
         let missing = |why: String| State::Missing { why, fix: self.get().to_owned() };
-        let program = places(&self.program).into_iter().find(|path| is_program(path));
+        let program = find_program(&self.program);
         let program = program.ok_or_else(|| missing(format!("{} is not here", self.program)))?;
         let version = self.version.as_deref().and_then(|words| ask_version(&program, words));
         Ok(Ready { description: self.clone(), program, version })
@@ -65,6 +65,11 @@ impl Ready {
     pub(crate) fn version(&self) -> Option<&str> {
         self.version.as_deref()
     }
+}
+
+/// Where the program is, if it is here.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+    places(name).into_iter().find(|path| is_program(path))
 }
 
 /// Where a program may lie, best first.
