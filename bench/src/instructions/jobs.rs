@@ -13,7 +13,6 @@ use corewise::offload::region::{Mapped, Region};
 use corewise::offload::server::{Next, Server, SpinPolicy};
 use corewise::offload::slot::{Outcome, Retry};
 use corewise::offload::word::{ShardIndex, WorkerIndex};
-use corewise::offload::world::World as _;
 
 use super::subjects::Subject;
 
@@ -45,8 +44,9 @@ impl Jobs {
     }
 
     fn submit(&mut self) {
-        let submitted = self.client.submit(black_box(&self.message), TERMS);
-        assert!(submitted.is_ok(), "a slot is free");
+        let draft = self.client.draft(MESSAGE_BYTES as u64).expect("a slot is free");
+        self.client.payload(&draft).write(self.client.world(), 0, black_box(&self.message));
+        self.client.submit_draft(draft, MESSAGE_BYTES as u32, TERMS);
     }
 
     /// A turn of the shard: takes what is done and submits as much again.
@@ -54,9 +54,8 @@ impl Jobs {
         self.client.collect();
         while let Some(Ended { ticket, outcome }) = self.client.poll_outcome() {
             let Outcome::Answered(response) = outcome else { panic!("{outcome:?} of a job") };
-            let span = self.client.answer(ticket, response).expect("it is short");
             let mut answer = [0; MESSAGE_BYTES];
-            self.client.world().copy_out(span, &mut answer);
+            self.client.answer(ticket, response).read(self.client.world(), 0, &mut answer);
             black_box(&answer);
             self.client.release(ticket);
             self.submit();
@@ -69,9 +68,12 @@ impl Jobs {
         for _ in 0..JOBS {
             let Next::Job(job) = self.server.poll() else { panic!("a job is there") };
             let mut request = [0; MESSAGE_BYTES];
-            self.server.read_request(&job, &mut request);
-            let completed = self.server.complete(job, 200, black_box(&request));
-            assert!(completed.is_ok(), "it fits");
+            let payload = self.server.request(&job).expect("it is one of ours");
+            payload.read(self.server.world(), 0, &mut request);
+            let draft = self.server.draft(MESSAGE_BYTES as u64).expect("it fits");
+            let payload = self.server.payload(&job, &draft);
+            payload.write(self.server.world(), 0, black_box(&request));
+            self.server.complete_draft(job, draft, 200, MESSAGE_BYTES as u32);
         }
     }
 }

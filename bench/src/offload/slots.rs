@@ -1,20 +1,25 @@
 //! Our own way: jobs in slots, by the two ends that shards and workers have.
 
 use std::error::Error;
+use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use corewise::offload::client::{Client, Ended, Terms};
+use corewise::offload::chunks::{Interest, StreamItem, Unsent};
+use corewise::offload::client::{Client, Ended, Refused, Terms};
 use corewise::offload::counters::{ShardCounter, WorkerCounter};
 use corewise::offload::death::Registry;
 use corewise::offload::layout::{Doorbell, Shape};
 use corewise::offload::region::{Mapped, Region};
-use corewise::offload::server::{BLOCK_NS_MAX, Next, Server, SpinPolicy};
-use corewise::offload::slot::{Outcome, Retry};
+use corewise::offload::server::{BLOCK_NS_MAX, Job, Next, Server, SpinPolicy};
+use corewise::offload::slot::{Form, Outcome, Retry};
 use corewise::offload::word::{ShardIndex, WorkerIndex};
 use corewise::offload::world::{Ordering, World as _};
 use rustix::event::{Timespec, epoll};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
 
 use super::partner::Partner;
 use super::way::{self, Ask, Fault, Setup, Wait, Way};
@@ -54,12 +59,63 @@ impl Shard {
         self.partner.process()
     }
 
-    /// Submits a job; who waits for it has long terms.
+    /// Submits a job, whole if it can be: else its beginning, and then the rest as a stream.
     fn submit(&mut self, request: &[u8]) -> Result<(), Fault> {
-        match self.client.submit(request, TERMS) {
-            Ok(_) => Ok(()),
-            Err(refused) => Err(format!("a job was refused: {refused:?}").into()),
+        let drafted = match self.client.draft(request.len() as u64) {
+            Err(Refused::TooLong) => return self.stream(request),
+            other => other,
+        };
+        let draft = drafted.map_err(|refused| format!("a job was refused: {refused:?}"))?;
+        self.client.payload(&draft).write(self.client.world(), 0, request);
+        self.client.submit_draft(draft, request.len() as u32, TERMS);
+        Ok(())
+    }
+
+    fn stream(&mut self, request: &[u8]) -> Result<(), Fault> {
+        let (head, mut rest) = request.split_at(HEAD_BYTES);
+        let drafted = self.client.draft_opening(HEAD_BYTES as u64);
+        let draft = drafted.map_err(|refused| format!("a stream was refused: {refused:?}"))?;
+        self.client.payload(&draft).write(self.client.world(), 0, head);
+        let ticket = self.client.submit_draft(draft, HEAD_BYTES as u32, TERMS);
+        while !rest.is_empty() {
+            match self.client.send(ticket, rest) {
+                Ok(bytes) => rest = &rest[bytes..],
+                Err(Unsent::Full | Unsent::NoBlocks) => self.await_movement()?,
+                Err(Unsent::Over) => return Err("the worker reads no more".into()),
+            }
         }
+        while let Err(unsent) = self.client.send_end(ticket, &[]) {
+            match unsent {
+                Unsent::Full | Unsent::NoBlocks => self.await_movement()?,
+                Unsent::Over => return Err("the worker reads no more".into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the worker has taken something of the stream.
+    fn await_movement(&mut self) -> Result<(), Fault> {
+        self.client.wake();
+        loop {
+            self.client.collect();
+            if self.client.poll_moved().is_some() {
+                return Ok(());
+            }
+            self.pause()?;
+        }
+    }
+
+    /// Between two looks.
+    fn pause(&mut self) -> Result<(), Fault> {
+        match self.wait {
+            Wait::Asleep if self.client.arm() => {
+                self.sleeper.wait()?;
+                self.client.disarm();
+            }
+            Wait::Asleep => {}
+            Wait::Awake => std::hint::spin_loop(),
+        }
+        self.check()
     }
 
     /// Waits for the outcome of some job.
@@ -69,15 +125,9 @@ impl Shard {
             if let Some(ended) = self.client.poll_outcome() {
                 return Ok(ended);
             }
-            match self.wait {
-                Wait::Asleep if self.client.arm() => {
-                    self.sleeper.wait(PATIENCE_NS)?;
-                    self.client.disarm();
-                }
-                Wait::Asleep => {}
-                Wait::Awake => std::hint::spin_loop(),
-            }
-            self.check()?;
+            // What was taken of a stream is no news to who has sent all of it.
+            while self.client.poll_moved().is_some() {}
+            self.pause()?;
         }
     }
 
@@ -91,11 +141,10 @@ impl Shard {
         let Outcome::Answered(response) = ended.outcome else {
             return Err(format!("a job came to {:?}", ended.outcome).into());
         };
-        let span = self.client.answer(ended.ticket, response).ok_or("the answer is elsewhere")?;
-        if span.bytes() as usize != answer.len() {
-            return Err(format!("{} bytes of {}", span.bytes(), answer.len()).into());
+        if response.bytes as usize != answer.len() {
+            return Err(format!("{} bytes of {}", response.bytes, answer.len()).into());
         }
-        self.client.world().copy_out(span, answer);
+        self.client.answer(ended.ticket, response).read(self.client.world(), 0, answer);
         self.client.release(ended.ticket);
         Ok(())
     }
@@ -155,8 +204,7 @@ impl Shard {
         while Instant::now() < end {
             self.partner.check()?;
             if self.client.arm() {
-                let left = end.saturating_duration_since(Instant::now());
-                self.sleeper.wait(left.as_nanos() as u64)?;
+                self.sleeper.wait()?;
             }
             self.client.disarm();
             self.client.collect();
@@ -181,27 +229,80 @@ impl Ask for Shard {
 }
 
 /// A worker that answers each request.
+struct Worker {
+    server: Server<Mapped>,
+    request: Vec<u8>,
+    answer: Vec<u8>,
+    /// The job whose request still comes, and how much of it is here.
+    coming: Option<(Job, usize)>,
+}
+
 pub(super) fn serve(way: Way, setup: Setup, inherited: Vec<OwnedFd>) -> Result<(), Box<dyn Error>> {
     let mut inherited = inherited.into_iter();
     let (control, requests) =
         inherited.next().zip(inherited.next()).ok_or("the memory of a pool is to be inherited")?;
     let region = Arc::new(Region::attach(control, requests, inherited.collect())?);
-    let mut server = Server::of(&region, WORKER, 1, policy(way, setup));
+    let mut worker = Worker {
+        server: Server::of(&region, WORKER, 1, policy(way, setup)),
+        request: vec![0; setup.bytes],
+        answer: vec![0; setup.bytes],
+        coming: None,
+    };
     let sleeper = Sleeper::at(region.doorbell(Doorbell::Worker(WORKER)))?;
-    let (mut request, mut answer) = (vec![0; setup.bytes], vec![0; setup.bytes]);
     loop {
-        match server.poll() {
-            Next::Block => sleeper.wait(BLOCK_NS_MAX)?,
-            Next::Job(job) => {
-                server.read_request(&job, &mut request);
-                way::reply(&request, &mut answer);
-                let done = server.complete(job, 200, &answer);
-                done.map_err(|(_, limit)| format!("an answer has at most {}", limit.bytes_max))?;
-            }
+        match worker.server.poll() {
+            Next::Block => sleeper.wait()?,
+            Next::Job(job) => worker.begin(job)?,
             Next::Leave => return Ok(()),
+            Next::Moved(_) => worker.receive()?,
             Next::Spin => std::hint::spin_loop(),
-            Next::Withdrawn(..) => {}
+            Next::Withdrawn(_) => {}
         }
+    }
+}
+
+impl Worker {
+    fn begin(&mut self, job: Job) -> Result<(), Fault> {
+        let bytes = job.request().bytes as usize;
+        let payload = self.server.request(&job).map_err(|_| "the request is broken")?;
+        payload.read(self.server.world(), 0, &mut self.request[..bytes]);
+        if job.request().form == Form::Chunks {
+            self.coming = Some((job, bytes));
+            self.receive()
+        } else {
+            self.complete(job)
+        }
+    }
+
+    /// Takes what has come of a stream.
+    fn receive(&mut self) -> Result<(), Fault> {
+        let Some((job, mut read)) = self.coming.take() else { return Ok(()) };
+        loop {
+            match self.server.receive(&job).map_err(|_| "the stream is broken")? {
+                Some(StreamItem::Bytes(span)) => {
+                    let end = read + span.bytes() as usize;
+                    self.server.world().copy_out(span, &mut self.request[read..end]);
+                    read = end;
+                    self.server.taken(&job);
+                }
+                Some(StreamItem::End(_)) => return self.complete(job),
+                Some(_) => return Err("the request broke off".into()),
+                None => {
+                    self.server.wait_for(&job, Some(Interest::Item));
+                    self.coming = Some((job, read));
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn complete(&mut self, job: Job) -> Result<(), Fault> {
+        way::reply(&self.request, &mut self.answer);
+        let bytes = self.answer.len();
+        let draft = self.server.draft(bytes as u64).ok_or("the answer is too long")?;
+        self.server.payload(&job, &draft).write(self.server.world(), 0, &self.answer);
+        self.server.complete_draft(job, draft, 200, bytes as u32);
+        Ok(())
     }
 }
 
@@ -224,32 +325,45 @@ fn by_default(shared: bool) -> SpinPolicy {
     SpinPolicy { window_ns: SPIN_NS, gap_ns: SPIN_NS, beside_others: false }
 }
 
-/// Waits at a doorbell that nobody ever reads: each ring is one event.
+/// Waits at a doorbell that nobody ever reads: each ring is one event. The second net under it is
+/// a timer that repeats itself, because a limit to each wait would have to be set each time, which
+/// costs as much as a job does.
 struct Sleeper {
     events: OwnedFd,
+    /// It goes on when it is read.
+    timer: OwnedFd,
 }
 
 impl Sleeper {
     fn at(doorbell: BorrowedFd<'_>) -> Result<Self, Fault> {
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)?;
+        let every = Timespec { tv_sec: 0, tv_nsec: BLOCK_NS_MAX.cast_signed() };
+        let setting = Itimerspec { it_interval: every, it_value: every };
+        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &setting)?;
         let events = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&events, doorbell, epoll::EventData::new_u64(0), flags)?;
-        Ok(Self { events })
+        epoll::add(&events, &timer, epoll::EventData::new_u64(TIMER), flags)?;
+        Ok(Self { events, timer })
     }
 
-    fn wait(&self, patience_ns: u64) -> Result<(), Fault> {
-        let patience = Timespec {
-            tv_sec: (patience_ns / 1_000_000_000).cast_signed(),
-            tv_nsec: (patience_ns % 1_000_000_000).cast_signed(),
-        };
-        let mut event = [const { std::mem::MaybeUninit::uninit() }; 1];
-        match epoll::wait(&self.events, &mut event, Some(&patience)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+    fn wait(&self) -> Result<(), Fault> {
+        let mut space = [const { MaybeUninit::uninit() }; 1];
+        match epoll::wait(&self.events, &mut space, None) {
+            Ok((events, _)) => {
+                if events.iter().any(|event| event.data.u64() == TIMER) {
+                    rustix::io::read(&self.timer, &mut [0; 8])?;
+                }
+                Ok(())
+            }
+            Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 }
 
+/// What of a stream goes with the job itself: the first word.
+const HEAD_BYTES: usize = 8;
 const SHARD: ShardIndex = ShardIndex(0);
 const WORKER: WorkerIndex = WorkerIndex(0);
 /// As the settings have it by default.
@@ -261,6 +375,7 @@ const RESPONSE_BLOCKS: u16 = 32;
 const TERMS: Terms =
     Terms { start_by: u64::MAX / 2, deadline: u64::MAX / 2, retry: Retry::Unstarted };
 const SPIN_NS: u64 = 25_000;
-const PATIENCE_NS: u64 = 250_000_000;
+/// How the timer is known among the events.
+const TIMER: u64 = 1;
 /// About 10 ms of looking.
 const LOOKS: u32 = 1 << 18;
