@@ -172,7 +172,8 @@ impl Shard {
             }
             self.client.wake();
             self.check()?;
-            if began.elapsed() >= time {
+            // The partner may only just have started.
+            if done > 0 && began.elapsed() >= time {
                 break began.elapsed();
             }
         };
@@ -180,9 +181,6 @@ impl Shard {
         for _ in 0..jobs {
             let ended = self.outcome()?;
             self.read(ended, &mut answer)?;
-        }
-        if done == 0 {
-            return Err("no job was done".into());
         }
         let per_job = |sum: f64| sum / done as f64;
         Ok(Busy { ns: per_job(took.as_nanos() as f64), signals: per_job(signals as f64) })
