@@ -11,6 +11,7 @@ mod interrupt;
 mod mixed;
 mod offload;
 mod open;
+mod promise;
 mod reading;
 mod report;
 mod result;
@@ -54,6 +55,8 @@ fn run() -> Result<Exit, Box<dyn Error>> {
         Some(offload::PARTNER) => offload::run_partner(arguments)?,
         Some("open") => open::run(arguments)?,
         Some("table") => table::run(arguments)?,
+        Some("promise") => promise::run(arguments)?,
+        Some(promise::BURNER) => promise::run_burner(arguments)?,
         Some("stub") => stub::run(arguments)?,
         _ => return bench(),
     };

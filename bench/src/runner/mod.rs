@@ -567,11 +567,15 @@ fn failed_window() -> Window {
 }
 
 /// The run's own folder, removed with it.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         Self::new_in(&std::env::temp_dir())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 
     /// A folder that nobody has made before us: whoever could put something into it could have

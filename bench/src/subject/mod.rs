@@ -22,3 +22,4 @@ pub(crate) use self::description::{Description, Event};
 pub(crate) use self::running::Running;
 pub(crate) use self::start::Place;
 pub(crate) use self::system::{Ready, find_program};
+pub(crate) use self::tree::kill;
