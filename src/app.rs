@@ -11,9 +11,7 @@ use ::http::Method;
 use crate::cli;
 use crate::config::placement::WorkerPlace;
 use crate::config::route::{self, Target};
-use crate::config::{
-    Config, HalfClose, PoolConfig, Preload, SPIN_ALWAYS, Sources, is_pool_name,
-};
+use crate::config::{Config, HalfClose, PoolConfig, Preload, SPIN_ALWAYS, Sources, is_pool_name};
 use crate::exit::Exit;
 use crate::handler::{Handler, IntoHandler, IntoResponse, Response};
 use crate::http::Error;

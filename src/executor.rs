@@ -309,11 +309,7 @@ impl Bell {
 
     /// Sleep until the bell rings, `until`, or `ready` says that there is work; `ready` is asked
     /// on every wake and keeps the waker.
-    pub async fn wait(
-        &mut self,
-        until: Option<Instant>,
-        ready: impl FnMut(&Context<'_>) -> bool,
-    ) {
+    pub async fn wait(&mut self, until: Option<Instant>, ready: impl FnMut(&Context<'_>) -> bool) {
         self.ear.open().wait(until, ready).await;
     }
 }

@@ -180,7 +180,9 @@ enum Life {
     /// The supervisor is gone: as long as a shard is there.
     Outliving,
     /// Until its last job is done, but not longer than this.
-    Leaving { until: u64 },
+    Leaving {
+        until: u64,
+    },
 }
 
 impl Life {

@@ -49,10 +49,7 @@ pub(super) enum Stage {
         length: Option<u64>,
     },
     /// A handler's future is pending.
-    Running {
-        _task: Task,
-        answer: Rc<Answer>,
-    },
+    Running { _task: Task, answer: Rc<Answer> },
     /// The response is on its way.
     Streaming(Box<Streaming>),
 }

@@ -237,12 +237,7 @@ impl Serving {
     }
 
     /// Opens the head of a request.
-    fn arrive<'h>(
-        &self,
-        job: &Job,
-        head: &'h [u8],
-        payload: Payload,
-    ) -> Result<Arrived<'h>, Flaw> {
+    fn arrive<'h>(&self, job: &Job, head: &'h [u8], payload: Payload) -> Result<Arrived<'h>, Flaw> {
         let opened = RequestIn::open(head)?;
         opened.check_length(job.request().bytes.into())?;
         let route = self.routes.get(usize::from(opened.route.0)).cloned().flatten();
@@ -359,8 +354,7 @@ impl Serving {
             Ok(FirstStep::Pending(future)) => {
                 let answer = Rc::new(Answer::default());
                 let (duty, notify) = (Rc::clone(&run.duty), Rc::clone(&run.notify));
-                let task =
-                    executor::spawn(run_handler(duty, future, Rc::clone(&answer), notify));
+                let task = executor::spawn(run_handler(duty, future, Rc::clone(&answer), notify));
                 run.stage = Stage::Running { _task: task, answer };
                 self.go_on(run);
             }

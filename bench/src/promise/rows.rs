@@ -17,6 +17,7 @@ pub(super) struct Spec {
 pub(super) enum Limit {
     AtLeast(f64),
     AtMost(f64),
+    Over(f64, &'static str, &'static str),
     TimesAtLeast(f64, &'static str, &'static str),
     TimesAtMost(f64, &'static str, &'static str),
 }
@@ -28,6 +29,7 @@ impl Spec {
             demand: match limit {
                 Limit::AtLeast(least) => Demand::AtLeast(*least),
                 Limit::AtMost(most) => Demand::AtMost(*most),
+                Limit::Over(most, row, whose) => Demand::Over(*most, Cell::new(row, whose)),
                 Limit::TimesAtLeast(least, row, whose) => {
                     Demand::TimesAtLeast(*least, Cell::new(row, whose))
                 }
@@ -67,6 +69,9 @@ pub(super) const OVERLOAD_LIGHT: &str = "overload-light";
 pub(super) const OVERLOAD_LIGHT_BEFORE: &str = "overload-light-before";
 pub(super) const RECOVERY: &str = "overload-recovery";
 pub(super) const LEFT: &str = "left-burns";
+pub(super) const HTTP_INLINE: &str = "http-inline";
+pub(super) const HTTP_OFFLOAD: &str = "http-offload";
+pub(super) const IDLE: &str = "idle";
 pub(super) const KILL_LIGHT: &str = "kill-light-lost";
 pub(super) const KILL_HEAVY: &str = "kill-heavy-lost";
 pub(super) const KILL_NEXT: &str = "kill-next";
@@ -223,6 +228,30 @@ pub(super) const ROWS: &[Spec] = &[
         Scenario::Kill,
         &[Limit::AtMost(10.0)],
     ),
+    row(
+        HTTP_INLINE,
+        "CPU of all processes for GET /plaintext, 32 connections",
+        Unit::Microseconds,
+        Scenario::Http,
+        &[],
+    ),
+    row(
+        HTTP_OFFLOAD,
+        "CPU of all processes for GET /offload/plaintext, 32 connections",
+        Unit::Microseconds,
+        Scenario::Http,
+        &[Limit::Over(3.0, HTTP_INLINE, OWN)],
+    ),
+    Spec {
+        note: Some("over 20 s"),
+        ..row(
+            IDLE,
+            "CPU of the busiest process while nothing is asked",
+            Unit::Percent,
+            Scenario::Idle,
+            &[Limit::AtMost(0.2)],
+        )
+    },
 ];
 
 #[cfg(test)]

@@ -10,13 +10,16 @@ use std::time::{Duration, Instant};
 use super::rows;
 use crate::interrupt;
 use crate::open::{self, Heavy, Outcome, Settings};
-use crate::runner::{Cores, usage};
+use crate::runner::{Cores, cpu_per_request_us, usage};
 use crate::subject::{Place, Ready, Route, Running};
 
 /// One scenario; each begins with a fresh server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Scenario {
     Default,
+    /// What a job costs in a whole server.
+    Http,
+    Idle,
     Kill,
     Leave,
     Overload,
@@ -33,12 +36,14 @@ type Figures = Vec<(&'static str, f64)>;
 
 impl Scenario {
     /// In the order of the report.
-    pub(super) const ALL: [Self; 5] =
-        [Self::Own, Self::Default, Self::Overload, Self::Leave, Self::Kill];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Own, Self::Default, Self::Overload, Self::Leave, Self::Kill, Self::Http, Self::Idle];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Default => "default",
+            Self::Http => "http",
+            Self::Idle => "idle",
             Self::Kill => "kill",
             Self::Leave => "leave",
             Self::Overload => "overload",
@@ -58,13 +63,15 @@ impl Scenario {
     /// has a CPU of its own.
     pub(super) const fn ours(self) -> &'static str {
         match self {
-            Self::Default | Self::Leave | Self::Overload => rows::OURS,
-            Self::Kill | Self::Own => rows::OWN,
+            Self::Default | Self::Idle | Self::Leave | Self::Overload => rows::OURS,
+            Self::Http | Self::Kill | Self::Own => rows::OWN,
         }
     }
 
     pub(super) fn is_for(self, subject: &str) -> bool {
-        ![rows::OURS, rows::OWN].contains(&subject) || subject == self.ours()
+        let is_other = ![rows::OURS, rows::OWN].contains(&subject);
+        // Nobody else has both routes, and nobody else was asked to be quiet.
+        subject == self.ours() || (is_other && !matches!(self, Self::Http | Self::Idle))
     }
 
     pub(super) fn play(self, stage: &Stage<'_>, ready: &Ready) -> Result<Figures, Box<dyn Error>> {
@@ -76,6 +83,8 @@ impl Scenario {
         let mut play = Play { running, cpu: stage.cores.server };
         match self {
             Self::Default => play.beside([rows::LIGHT_ALONE, rows::LIGHT, rows::HEAVY]),
+            Self::Http => play.http(stage),
+            Self::Idle => play.idle(),
             Self::Kill => play.kill(),
             Self::Leave => play.leave(),
             Self::Overload => play.overload(),
@@ -100,6 +109,31 @@ impl Play {
         let beside = self.load(&self.settings(BESIDE_SECONDS, Some(self.in_flight(HEAVY))))?;
         let figures = [light_p99_ms(&alone)?, light_p99_ms(&beside)?, heavy_per_second(&beside)];
         Ok(names.into_iter().zip(figures).collect())
+    }
+
+    /// The same answer from the shard and from a worker, which shares its CPU with the load.
+    fn http(&mut self, stage: &Stage<'_>) -> Result<Figures, Box<dyn Error>> {
+        let cost = |path| cpu_per_request_us(&self.running, path, stage.cores.client, stage.folder);
+        Ok(vec![
+            (rows::HTTP_INLINE, cost("/plaintext")?),
+            (rows::HTTP_OFFLOAD, cost("/offload/plaintext")?),
+        ])
+    }
+
+    /// Nothing is asked; the busiest of its processes.
+    fn idle(&mut self) -> Result<Figures, Box<dyn Error>> {
+        self.load(&self.settings(1.0, Some(self.in_flight(HEAVY))))?;
+        self.rest()?;
+        let processes = usage::tree(&self.running.roots())?.processes;
+        let read = || -> Vec<u64> {
+            processes.iter().map(|process| usage::process_cpu_ns(*process).unwrap_or(0)).collect()
+        };
+        let before = read();
+        interrupt::sleep(IDLE)?;
+        let after = read();
+        let used = before.iter().zip(after).map(|(before, after)| after.saturating_sub(*before));
+        let most = used.max().ok_or("it has no process")?;
+        Ok(vec![(rows::IDLE, ms(most) / IDLE.as_secs_f64() / 10.0)])
     }
 
     /// More heavy requests than it can do, from clients with little patience.
@@ -355,6 +389,7 @@ const REST_MAX: Duration = Duration::from_secs(8);
 const REST_STEP: Duration = Duration::from_millis(300);
 /// A server that looks at its clock now and then is at rest, too.
 const REST_NS: u64 = 10_000_000;
+const IDLE: Duration = Duration::from_secs(20);
 const KILL_HEAVY: usize = 4;
 const KILL_SECONDS: f64 = 4.0;
 /// How long is looked who is busy.

@@ -27,6 +27,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use self::columns::{COLUMNS, Column, Load, OPEN_FACTOR, Who};
 pub(crate) use self::machine::look;
+pub(crate) use self::measure::cpu_per_request_us;
 use self::measure::{Bench, Outcome, Turn};
 pub(crate) use self::noise::Cores;
 use self::rounds::{Fate, Repeats};

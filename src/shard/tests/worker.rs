@@ -292,9 +292,7 @@ fn advance(server: &mut Server<Mapped>, mut one: Running, told: &Told) -> Option
             echo(server, &one.job, opened, body, ended)
         }
         Task::Stream { pieces, bytes, sent, ends } => {
-            stream(server, &one.job, (pieces, sent), *bytes)
-                && *ends
-                && end(server, &one.job)
+            stream(server, &one.job, (pieces, sent), *bytes) && *ends && end(server, &one.job)
         }
     };
     if is_over {

@@ -186,9 +186,8 @@ fn heads_may_be_larger_than_a_slot() {
         let ticket = company.submit(route, "/", b"");
         let got = company.answer(ticket);
         assert_eq!((got.status, &*got.body), (OK, body));
-        let large = got.fields.iter().filter(|(name, value)| {
-            name == "x-large" && value.len() == 60_000
-        });
+        let large =
+            got.fields.iter().filter(|(name, value)| name == "x-large" && value.len() == 60_000);
         assert_eq!(large.count(), 3);
     }
     company.close();

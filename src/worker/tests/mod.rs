@@ -78,8 +78,7 @@ impl Plan {
         let (ours, theirs) = channel::pair().unwrap();
         let memory = Arc::clone(&region);
         let worker = thread::spawn(move || self.live(memory, theirs));
-        let mut company =
-            Company { registry, client, channel: ours, worker: Some(worker) };
+        let mut company = Company { registry, client, channel: ours, worker: Some(worker) };
         company.wait_for("the worker is ready", |company| {
             company.channel.receive().unwrap() == Received::Message(FromChild::Ready)
         });

@@ -30,8 +30,7 @@ fn hello(_: &Request) -> &'static str {
 
 #[test]
 fn a_shard_that_takes_nothing_stops_the_producer_and_nobody_else() {
-    let mut company =
-        Plan::of(|| vec![offload("cpu", many_chunks), offload("cpu", hello)]).start();
+    let mut company = Plan::of(|| vec![offload("cpu", many_chunks), offload("cpu", hello)]).start();
     let slow = company.submit(0, "/", b"");
     company.wait_for("a full window", |_| PRODUCED.load(Ordering::SeqCst) >= 8);
     for _ in 0..100 {
@@ -119,8 +118,7 @@ async fn never_more(_: Request) -> Response {
 
 #[test]
 fn a_job_that_is_taken_back_drops_what_runs_for_it() {
-    let mut company =
-        Plan::of(|| vec![offload("cpu", never), offload("cpu", never_more)]).start();
+    let mut company = Plan::of(|| vec![offload("cpu", never), offload("cpu", never_more)]).start();
     let ticket = company.submit(0, "/", b"");
     company.wait_for("the handler", |_| BEGUN.load(Ordering::SeqCst) == 1);
     assert!(company.client.cancel(ticket));

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex};
 
 use super::*;
-use crate::handler::{Request, Response, offload};
 use crate::executor;
+use crate::handler::{Request, Response, offload};
 
 static MEETING: Barrier = Barrier::new(2);
 
@@ -96,9 +96,8 @@ fn endless(_: &Request) -> Response {
 
 #[test]
 fn a_stream_of_a_thread_waits_for_room_and_ends_when_nobody_wants_it() {
-    let mut company = Plan::of(|| vec![offload("cpu", endless), offload("cpu", beside)])
-        .on_threads(2)
-        .start();
+    let mut company =
+        Plan::of(|| vec![offload("cpu", endless), offload("cpu", beside)]).on_threads(2).start();
     let stream = company.submit(0, "/", b"");
     company.wait_for("a full window", |_| PRODUCED.load(Ordering::SeqCst) >= 8);
     for _ in 0..100 {
