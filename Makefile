@@ -4,8 +4,8 @@ BIND ?= 127.0.0.1
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-quick peers ci model loom kills tsan soak fuzz docs fmt
-.PHONY: clean
+.PHONY: help run test check bench bench-offload bench-promise bench-quick peers ci model loom kills
+.PHONY: tsan soak fuzz docs fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -30,10 +30,21 @@ bench: ## this server beside others, all columns (half an hour; ARGS="--columns 
 bench-quick: ## a first look in under 5 minutes
 	@$(MAKE) --no-print-directory bench ARGS="--quick $(ARGS)"
 
+bench-offload: ## what a job for another process costs, beside what the machine allows (2 minutes)
+	@tools/setup cargo cc python3
+	cargo build --release --locked --workspace && target/release/corewise-bench offload $(ARGS)
+
+bench-promise: ## heavy requests beside light ones, and too many of them; as root (20 minutes)
+	@tools/setup cargo cc
+	cargo build --release --locked --workspace && target/release/corewise-bench promise $(ARGS)
+
 peers: ## build, install and try the servers that the bench compares with
 	@tools/setup cargo cc
 	cargo build --release --locked --manifest-path bench/peers/Cargo.toml
-	@tools/setup haproxy h2o lighttpd nginx
+	@tools/setup go haproxy h2o lighttpd nginx python3
+	cd bench/peers/go && go build -o ../target/release/peer-go .
+	python3 -m venv bench/peers/target/python
+	bench/peers/target/python/bin/pip install -q -r bench/peers/python/requirements.txt
 	cargo test -q --locked -p corewise-bench --bin corewise-bench every_peer -- --ignored
 
 ci: ## exactly what CI runs
