@@ -2,6 +2,7 @@
 //!
 //! `harness` starts and watches servers, `conformance` asks what the RFCs demand, `supervisor`,
 //! `stop`, `stall` and `survive` break things on purpose, `transfer` moves what is large or slow,
+//! `offload` does both to the workers of a pool,
 //! `features` looks at what the demo shows, `routes` at what a file can answer, `placement` at
 //! where processes run, `commands` asks those that only answer.
 
@@ -11,6 +12,7 @@ mod commands;
 mod conformance;
 mod features;
 mod harness;
+mod offload;
 mod placement;
 mod regression;
 mod routes;
