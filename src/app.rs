@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::env;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::Method;
@@ -10,12 +11,13 @@ use ::http::Method;
 use crate::cli;
 use crate::config::placement::WorkerPlace;
 use crate::config::route::{self, Target};
-use crate::config::{Config, Preload, Sources, is_pool_name};
+use crate::config::{Config, HalfClose, PoolConfig, Preload, Sources, is_pool_name};
 use crate::exit::Exit;
 use crate::handler::{Handler, IntoHandler, IntoResponse, Response};
 use crate::http::Error;
+use crate::offload::region::Region;
 use crate::router::{Builder, RouteError, Table};
-use crate::shard::{self, Setup};
+use crate::shard::{self, PoolSettings, PoolSetup, QueueWait, Setup, ShardIndex};
 use crate::supervisor::{self, Engine, ProbeError, Roles, ShardStart, TemplateStart};
 use crate::worker::template::{self, Seat};
 use crate::worker::{Pool, PoolCode};
@@ -47,6 +49,8 @@ use crate::worker::{Pool, PoolCode};
 pub struct App {
     routes: Builder<usize>,
     handlers: Vec<Handler>,
+    /// The route of each handler, as people know it.
+    names: Vec<String>,
     /// The routes of pools, each with its handler.
     jobs: Vec<(String, usize)>,
     pools: Vec<(String, PoolCode)>,
@@ -183,9 +187,10 @@ impl App {
         if self.handlers.is_empty() && config.routes.is_empty() {
             return cli::refuse(&route::nothing_to_serve(config.file.as_deref()));
         }
-        let mut handlers = self.handlers;
+        let (mut handlers, mut names) = (self.handlers, self.names);
         let of_file = config.routes.iter().map(|route| {
             handlers.push(handler_of(&route.target));
+            names.push(route.origin.to_string());
             (route.rule.clone(), handlers.len() - 1)
         });
         let table = Table::new(of_file, self.routes.build());
@@ -203,7 +208,8 @@ impl App {
             let (_, code) = found.expect("a pool without code does not start");
             lead(start, code.clone())
         };
-        supervisor::run(config, Roles { probe: &probe, shard: &shard, template: &template })
+        let roles = Roles { probe: &probe, shard: &shard, template: &template, routes: &names };
+        supervisor::run(config, roles)
     }
 
     /// Finds routes that lead nowhere or to a pool that has loaded something else, and pools that
@@ -243,17 +249,17 @@ impl App {
         pattern: &str,
         handler: impl IntoHandler<K>,
     ) -> Self {
-        let route = method.as_ref().map_or_else(
-            || format!("the route {pattern}"),
-            |method| format!("the route {method} {pattern}"),
-        );
+        let route = method
+            .as_ref()
+            .map_or_else(|| pattern.to_owned(), |method| format!("{method} {pattern}"));
         match self.routes.insert(method, pattern, self.handlers.len()) {
             Ok(()) => {
                 let handler = handler.into_handler();
                 if matches!(handler, Handler::Job(_)) {
-                    self.jobs.push((route, self.handlers.len()));
+                    self.jobs.push((format!("the route {route}"), self.handlers.len()));
                 }
                 self.handlers.push(handler);
+                self.names.push(route);
             }
             Err(error) => self.errors.push(AppError::Route(error)),
         }
@@ -298,6 +304,8 @@ fn serve(start: ShardStart<'_>, table: Table<usize>, handlers: Vec<Handler>) -> 
         page: Some(start.page),
         table,
         handlers,
+        pools: pools_of(config, start.regions),
+        seat: ShardIndex(start.seat),
         limits: config.http,
         connections_max: usize::try_from(config.shard.connections).unwrap_or(usize::MAX),
         idle: config.shard.idle,
@@ -312,6 +320,24 @@ fn serve(start: ShardStart<'_>, table: Table<usize>, handlers: Vec<Handler>) -> 
             Exit::System
         }
     }
+}
+
+/// The pools as a shard is to treat them.
+fn pools_of(config: &Config, regions: Vec<Arc<Region>>) -> Vec<PoolSetup> {
+    let setup = |(pool, region): (&PoolConfig, Arc<Region>)| PoolSetup {
+        name: pool.name.clone(),
+        region,
+        settings: PoolSettings {
+            queue: pool.queue,
+            queue_wait: pool.queue_wait.map_or(QueueWait::Auto, QueueWait::Fixed),
+            timeout: pool.request.timeout,
+            idle: pool.request.idle,
+            cancel_on_disconnect: pool.cancel_on_disconnect,
+            cancel_on_half_close: pool.half_close == HalfClose::Cancel,
+            spin: config.spin,
+        },
+    };
+    config.pools.iter().zip(regions).map(setup).collect()
 }
 
 /// The life of a pool's template, in its own process.
@@ -377,9 +403,12 @@ mod tests {
         App::new().pool("cpu", Pool::new().on_load(|| Ok::<_, String>(Tables)))
     }
 
-    fn config(purpose: Purpose, native_pools: &[&str]) -> Config {
+    fn config(purpose: Purpose, text: &str, native_pools: &[&str]) -> Config {
         let native_pools = native_pools.iter().map(|&name| name.to_owned()).collect();
-        let sources = Sources { native_pools, ..Sources::default() };
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("corewise.toml");
+        std::fs::write(&file, text).unwrap();
+        let sources = Sources { file: Some(file), native_pools, ..Sources::default() };
         let resolved = sources.resolve_for(purpose, &Machine::uniform(&[0], &[0]));
         resolved.unwrap_or_else(|faults| panic!("{faults}")).1
     }
@@ -387,7 +416,7 @@ mod tests {
     /// What is wrong with an application whose pool has its settings.
     #[track_caller]
     fn check(mut app: App, expected: &[&str]) {
-        app.check_pools(&config(Purpose::Trial, &["cpu"]));
+        app.check_pools(&config(Purpose::Start, "", &["cpu"]));
         let errors: Vec<String> = app.errors.iter().map(ToString::to_string).collect();
         assert_eq!(errors.len(), expected.len(), "{errors:?}");
         for (error, part) in errors.iter().zip(expected) {
@@ -411,12 +440,13 @@ mod tests {
     }
 
     #[test]
-    fn pools_do_not_start_yet() {
-        let fault = config(Purpose::Answer, &["cpu"]).pools_cannot_start().unwrap();
-        assert_eq!((fault.code, fault.key.as_str()), ("E0106", "pool.cpu"));
-        assert_eq!(config(Purpose::Trial, &["cpu"]).pools_cannot_start(), None);
-        assert_eq!(config(Purpose::Start, &[]).pools_cannot_start(), None);
+    fn pools_of_python_do_not_start_yet() {
+        let python = config(Purpose::Answer, "[pool.ml]\n", &["cpu"]);
+        let fault = python.pools_cannot_start().unwrap();
+        assert_eq!((fault.code, fault.key.as_str()), ("E0106", "pool.ml"));
+        assert_eq!(config(Purpose::Start, "", &["cpu"]).pools_cannot_start(), None);
+        assert_eq!(config(Purpose::Start, "", &[]).pools_cannot_start(), None);
         let app = app().get("/", |_: &Request| "");
-        assert_eq!(app.run_with(config(Purpose::Answer, &["cpu"])), Exit::Config);
+        assert_eq!(app.run_with(python), Exit::Config);
     }
 }

@@ -267,6 +267,27 @@ impl Bell {
         self.eventfd.as_fd()
     }
 
+    /// Ring for `doorbell` too, an eventfd that does not block, from now on. Its count is taken.
+    ///
+    /// The network ring may watch it as well, and must not be relied upon for it: a signal that
+    /// completes an operation of a ring whose own eventfd is to be signalled then is nested, and
+    /// was seen to be lost.
+    pub fn hear(&mut self, doorbell: OwnedFd) {
+        let rung = self.ear.open();
+        let hearing = async move {
+            loop {
+                if let Err(error) = readable(&doorbell).await {
+                    tracing::error!(%error, "a doorbell could not be watched");
+                    sleep(Duration::from_millis(10)).await;
+                }
+                descriptors::take_count(doorbell.as_fd());
+                rung.ring();
+            }
+        };
+        // No company, as the one that listens to the bell itself.
+        glommio::spawn_local(Polled::new(hearing, false)).detach();
+    }
+
     /// Sleep until the bell rings, `until`, or `ready` says that there is work; `ready` is asked
     /// on every wake and keeps the waker.
     pub async fn wait(
@@ -293,6 +314,15 @@ impl Bell {
     }
 }
 
+impl Rung {
+    fn ring(&self) {
+        self.rang.set(true);
+        if let Some(sleeper) = self.sleeper.take() {
+            sleeper.wake();
+        }
+    }
+}
+
 impl Ear {
     /// What the reading task has to say; starts it if need be.
     fn open(&mut self) -> Rc<Rung> {
@@ -316,10 +346,7 @@ fn listen(eventfd: OwnedFd, told: Rc<Rung>) {
                 tracing::error!(%error, "the wake-up descriptor could not be read");
                 sleep(Duration::from_millis(10)).await;
             }
-            told.rang.set(true);
-            if let Some(sleeper) = told.sleeper.take() {
-                sleeper.wake();
-            }
+            told.ring();
         }
     };
     // Not one of the tasks that make company: it only listens while somebody sleeps.

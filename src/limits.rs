@@ -74,6 +74,10 @@ pub const COPY_BYTES_MAX: usize = 16 << 10;
 pub const OUTPUT_BYTES_HIGH: usize = 64 << 10;
 /// Request body bytes that wait for a handler before its client is made to wait.
 pub const UPLOAD_BYTES_HIGH: usize = 64 << 10;
+/// Answers of workers that one shard holds for clients that read slowly, all together. Up to it
+/// what a client does not read at once is copied, so that the worker's memory is free for others;
+/// beyond it an answer stays where it is until its client has read it.
+pub const SPILL_BYTES_MAX: usize = 16 << 20;
 /// Largest configuration file, drop-ins each for themselves.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// Most pools of workers.

@@ -35,7 +35,9 @@ pub use fault::{Fault, Faults, Notice, Weight};
 pub use machine::Machine;
 pub use origin::Origin;
 pub use placement::Placement;
-pub use pool::{BootConfig, PoolConfig, PoolKind, Preload, RestartConfig, is_pool_name};
+pub use pool::{
+    BootConfig, HalfClose, PoolConfig, PoolKind, Preload, RequestConfig, RestartConfig, is_pool_name,
+};
 pub use resolved::{
     Config, EngineWish, Idle, LogConfig, LogFormat, LogLevel, ServerConfig, ShardConfig,
     ShutdownConfig,

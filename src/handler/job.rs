@@ -4,6 +4,7 @@
 use std::any::{Any, TypeId, type_name};
 use std::fmt;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::{Handler, IntoHandler, IntoResponse, LocalFuture, Request, Response};
 
@@ -15,6 +16,10 @@ pub struct Job {
     pub state: Option<StateType>,
     /// The handler.
     pub run: JobFn,
+    /// Whether a request may run a second time when its worker died in it.
+    pub retry: bool,
+    /// How long a request may take; `None` as long as those of its pool.
+    pub timeout: Option<Duration>,
 }
 
 /// A handler of a pool after its type was erased. What it gets beside the request is what its pool
@@ -61,6 +66,26 @@ pub struct Offload(Job);
 /// Marks handlers of pools.
 pub struct Offloaded(());
 
+impl Offload {
+    /// Run a request again, once, when its worker died in it: only GET, HEAD and OPTIONS, and only
+    /// while nothing of the answer was sent. Without this such a request is answered with 502,
+    /// because nobody knows what the handler had done already. A request that no worker had begun
+    /// is always given to the next one.
+    #[must_use]
+    pub fn retry(mut self) -> Self {
+        self.0.retry = true;
+        self
+    }
+
+    /// Give the requests of this handler so long, the wait for a worker included, in place of the
+    /// pool's `request.timeout`.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.0.timeout = Some(timeout);
+        self
+    }
+}
+
 impl IntoHandler<Offloaded> for Offload {
     fn into_handler(self) -> Handler {
         Handler::Job(self.0)
@@ -93,7 +118,7 @@ impl IntoHandler<Offloaded> for Offload {
 /// ```
 pub fn offload<K>(pool: &str, handler: impl IntoJob<K>) -> Offload {
     let (state, run) = handler.into_job();
-    Offload(Job { pool: pool.to_owned(), state, run })
+    Offload(Job { pool: pool.to_owned(), state, run, retry: false, timeout: None })
 }
 
 /// Everything that [`offload`] accepts.

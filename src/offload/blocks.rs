@@ -108,8 +108,19 @@ impl Blocks {
         extents.iter().for_each(|block| self.give_back(block));
     }
 
+    /// Gives the last ones of a list back that a message of `needed` blocks does without.
+    ///
+    /// # Panics
+    /// Panics if it needs more than there are.
+    pub fn trim(&mut self, extents: &mut Extents, needed: u64) {
+        assert!(needed <= extents.len() as u64, "a message fits its blocks");
+        while extents.len() as u64 > needed {
+            extents.pop().into_iter().for_each(|block| self.give_back(block));
+        }
+    }
+
     /// Keeps a block from being taken: a slot that a dead process left behind still lists it.
-    fn reserve(&mut self, block: BlockIndex) {
+    pub(super) fn reserve(&mut self, block: BlockIndex) {
         let holders = &mut self.holders[usize::from(block.0)];
         *holders += 1;
         if *holders == 1 {
@@ -155,6 +166,18 @@ impl Extents {
     pub fn push(&mut self, block: BlockIndex) {
         self.blocks[usize::from(self.count)] = block.0;
         self.count += 1;
+    }
+
+    /// Takes the last block off.
+    pub fn pop(&mut self) -> Option<BlockIndex> {
+        self.count = self.count.checked_sub(1)?;
+        Some(BlockIndex(self.blocks[usize::from(self.count)]))
+    }
+
+    /// The first block.
+    #[must_use]
+    pub fn first(&self) -> Option<BlockIndex> {
+        self.iter().next()
     }
 
     /// How many there are.

@@ -137,6 +137,33 @@ impl<W: World> Registry<W> {
         late
     }
 
+    /// What a worker is running, as its place says; also of one that is dead and not buried yet.
+    #[must_use]
+    pub fn running(&self, worker: WorkerIndex) -> Vec<Overdue> {
+        let life = life_of(&self.world, worker);
+        let owner = Owner { worker, incarnation: life.short() };
+        let mut jobs = self.jobs_of(worker, life.short());
+        jobs.retain(|job| {
+            let word = self.world.layout().slot(job.shard, job.slot).state();
+            // Pairs with the store in `Server::begin`: who sees the job running sees its start.
+            let state = StateWord::unpack(self.world.load(word, Ordering::Acquire));
+            state.is_some_and(|word| word.state == SlotState::Running(owner))
+        });
+        jobs
+    }
+
+    /// When the first of its jobs should be done, as a worker says itself; `None` without one.
+    #[must_use]
+    pub fn hard_limit(&self, worker: WorkerIndex) -> Option<u64> {
+        let limit = self.world.load(self.world.layout().hard_limit(worker), Ordering::Relaxed);
+        (limit != 0).then_some(limit)
+    }
+
+    /// The world that it works in.
+    pub const fn world(&self) -> &W {
+        &self.world
+    }
+
     /// What a worker has.
     fn jobs_of(&self, worker: WorkerIndex, incarnation: u16) -> Vec<Overdue> {
         let owner = Owner { worker, incarnation };

@@ -10,11 +10,11 @@
 //! +------------------+ pool_offset
 //! | pool words       | idle | spinning | deaths | stop; a line each    256
 //! +------------------+ workers_offset
-//! | worker table     | life | sleep | limit, current job   W x 256
+//! | worker table     | life | sleep, wants | limit, current job   W x 256
 //! +------------------+ worker_counters_offset
 //! | worker counters  |                                     W x 1024
 //! +------------------+ shards_offset
-//! | shard table      | epoch, tail | head | sleep | attention bits
+//! | shard table      | epoch, tail, queued | head | sleep | attention bits
 //! |                  |                                     S x shard_bytes (512 and more)
 //! +------------------+ shard_counters_offset
 //! | shard counters   |                                     S x 1024
@@ -487,6 +487,12 @@ impl Layout {
         self.worker_word(worker, WORKER_SLEEP)
     }
 
+    /// What the worker would be woken for while it sleeps in the middle of jobs; see `wake`.
+    #[must_use]
+    pub fn worker_wants(&self, worker: WorkerIndex) -> Word {
+        self.worker_word(worker, WORKER_WANTS)
+    }
+
     /// The earliest deadline of the jobs that the worker runs; 0 is none.
     #[must_use]
     pub fn hard_limit(&self, worker: WorkerIndex) -> Word {
@@ -535,6 +541,12 @@ impl Layout {
     #[must_use]
     pub fn tail(&self, shard: ShardIndex) -> Word {
         self.shard_word(shard, TAIL)
+    }
+
+    /// How many jobs wait behind the slots of the shard.
+    #[must_use]
+    pub fn queued(&self, shard: ShardIndex) -> Word {
+        self.shard_word(shard, QUEUED)
     }
 
     /// The position of the first hint that was not passed yet.
@@ -788,13 +800,14 @@ pub(super) fn words_of(layout: &Layout) -> Vec<Word> {
     words.extend([layout.deaths(), layout.stop()]);
     for worker in layout.workers() {
         words.extend([layout.life(worker), layout.worker_sleep(worker)]);
+        words.push(layout.worker_wants(worker));
         words.extend([layout.hard_limit(worker), layout.current_job(worker)]);
         words.push(layout.current_start(worker));
         words.extend((0..COUNTER_WORDS).map(|index| layout.worker_counter(worker, index)));
     }
     for shard in layout.shards() {
         words.extend([layout.epoch(shard), layout.tail(shard), layout.head(shard)]);
-        words.push(layout.shard_sleep(shard));
+        words.extend([layout.shard_sleep(shard), layout.queued(shard)]);
         words.extend((0..layout.attention_words()).map(|i| layout.attention(shard, i)));
         words.extend((0..COUNTER_WORDS).map(|index| layout.shard_counter(shard, index)));
         words.extend((0..layout.cells()).map(|position| layout.cell(shard, position)));
@@ -852,12 +865,14 @@ const NUMBERS: usize = 20;
 
 const LIFE: u32 = 0;
 const WORKER_SLEEP: u32 = LINE_WORDS;
+const WORKER_WANTS: u32 = WORKER_SLEEP + 1;
 const HARD_LIMIT: u32 = 2 * LINE_WORDS;
 const CURRENT_JOB: u32 = HARD_LIMIT + 1;
 const CURRENT_START: u32 = HARD_LIMIT + 2;
 
 const EPOCH: u32 = 0;
 const TAIL: u32 = 1;
+const QUEUED: u32 = 2;
 const HEAD: u32 = LINE_WORDS;
 const SHARD_SLEEP: u32 = 2 * LINE_WORDS;
 const ATTENTION: u32 = 3 * LINE_WORDS;
@@ -886,12 +901,14 @@ const FIELDS: &[(&str, u32)] = &[
     ("pool.stop", 3 * LINE_WORDS),
     ("worker.life", LIFE),
     ("worker.sleep", WORKER_SLEEP),
+    ("worker.wants", WORKER_WANTS),
     ("worker.hard_limit", HARD_LIMIT),
     ("worker.current_job", CURRENT_JOB),
     ("worker.current_start", CURRENT_START),
     ("worker.words", WORKER_WORDS),
     ("shard.epoch", EPOCH),
     ("shard.tail", TAIL),
+    ("shard.queued", QUEUED),
     ("shard.head", HEAD),
     ("shard.sleep", SHARD_SLEEP),
     ("shard.attention", ATTENTION),

@@ -11,8 +11,8 @@
 //! on a real `region` is the bare instruction.
 //!
 //! These carry bytes and know nothing of requests. What the bytes are is `message`'s; where a
-//! message lies is `payload`'s, which blocks it takes `blocks`', and how it comes in pieces
-//! `chunks`'. `admission` says which jobs may wait at all.
+//! message lies is `payload`'s, which blocks it takes `blocks`', how a slot lists them
+//! `listing`'s, and how it comes in pieces `chunks`'. `admission` says which jobs may wait at all.
 
 #[forbid(unsafe_code)]
 pub mod admission;
@@ -28,6 +28,8 @@ pub mod counters;
 pub mod death;
 #[forbid(unsafe_code)]
 pub mod layout;
+#[forbid(unsafe_code)]
+mod listing;
 #[forbid(unsafe_code)]
 pub mod message;
 #[forbid(unsafe_code)]

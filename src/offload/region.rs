@@ -24,6 +24,7 @@ use super::world::{Ordering, World};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::descriptors;
 use crate::sys::memfd::{self, Mapping, Seal};
+use crate::sys::socket::{STRETCHES_MAX, Stretch, send_now};
 
 /// The memory and the doorbells of one pool.
 #[derive(Debug)]
@@ -183,6 +184,30 @@ impl Mapped {
     #[must_use]
     pub fn region(&self) -> &Region {
         &self.region
+    }
+
+    /// Sends `first` and then the bytes of these spans, as much as the socket takes without
+    /// waiting; how much that was.
+    ///
+    /// # Errors
+    /// As sendmsg(2).
+    pub fn send(
+        &self,
+        socket: BorrowedFd<'_>,
+        first: &[u8],
+        spans: impl Iterator<Item = Span>,
+    ) -> io::Result<usize> {
+        let first = Stretch { start: first.as_ptr(), bytes: first.len() };
+        let mut stretches = [first; STRETCHES_MAX];
+        let mut count = 1;
+        for (place, span) in stretches[1..].iter_mut().zip(spans) {
+            let bytes = span.bytes() as usize;
+            *place = Stretch { start: self.place(span, bytes), bytes };
+            count += 1;
+        }
+        // SAFETY: the first stretch is borrowed from the caller; the others lie in the mappings of
+        // `region` (`place`), which `self` keeps alive. Other processes may write to them.
+        unsafe { send_now(socket, &stretches[..count]) }
     }
 
     #[inline]

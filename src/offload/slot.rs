@@ -183,7 +183,8 @@ pub struct Job {
     pub retry: Retry,
     /// Submissions so far.
     pub attempts: u8,
-    /// Part of its answer has been passed on: it cannot run again, whatever `retry` says.
+    /// Part of its answer was received, or part of its request taken: it cannot run again,
+    /// whatever `retry` says.
     pub streamed: bool,
     /// The position behind its hint.
     pub hint_end: u64,
@@ -290,7 +291,7 @@ pub fn look(lease: Lease, sight: Sight) -> (Lease, Option<Action>) {
 }
 
 fn orphaned(job: Job, started: bool) -> (Lease, Option<Action>) {
-    let allowed = !started || (job.retry == Retry::Started && !job.streamed);
+    let allowed = !job.streamed && (!started || job.retry == Retry::Started);
     if allowed && job.attempts < ATTEMPTS_MAX {
         return (Lease::Open(job), Some(Action::Resubmit));
     }

@@ -5,6 +5,8 @@
 //! | `sleep` | its owner (odd), wakers (even) | wakers | Relaxed | `wake`'s fence with `arm`'s |
 //! | `idle` bit | its worker; the supervisor | wakers | Relaxed | the same |
 //! | `spinning` bit | its worker; the supervisor | wakers | Relaxed | the same |
+//! | `wants` | its worker | shards | Relaxed | the same |
+//! | `attention` bit | workers | shard (swaps 0) | SeqCst | `Client::collect`, `Client::arm` |
 //!
 //! Both sides publish, fence, and look: a waker publishes work and looks who is asleep, a sleeper
 //! publishes that it sleeps and looks for work. Whichever fence comes second, its side sees the
@@ -12,7 +14,7 @@
 //! between the two has woken somebody for nothing, where the other order would have lost the wake.
 
 use super::layout::{BITMAP_WORDS, Doorbell, Word};
-use super::word::{WorkerIndex, is_asleep};
+use super::word::{ShardIndex, SlotIndex, WorkerIndex, is_asleep};
 use super::world::{Ordering, World};
 
 /// Wakes the owner of a sleep word if it sleeps; true when it did. What it is to see must have
@@ -48,6 +50,46 @@ pub(super) fn awake(world: &impl World, sleep: Word) {
         // To lose here means that a waker has just written the same number.
         let _ = world.compare_exchange(sleep, seen, seen.wrapping_add(1), Ordering::Relaxed);
     }
+}
+
+/// A worker calls a shard to a slot: its job is done, or something was sent, taken or refused.
+/// True when the shard was woken by it.
+pub(super) fn call_shard(world: &impl World, shard: ShardIndex, slot: SlotIndex) -> bool {
+    let (index, bit) = (u32::from(slot.0 / 64), 1 << (slot.0 % 64));
+    // This and the load of the mark exclude that we see the shard awake while it sees nothing to
+    // do: it marks itself asleep, fences, and looks at these bits (`Client::arm`).
+    world.fetch_or(world.layout().attention(shard, index), bit, Ordering::SeqCst);
+    // Pairs with the fence in `Client::arm`, as above.
+    signal(world, world.layout().shard_sleep(shard), Doorbell::Shard(shard), Ordering::SeqCst)
+}
+
+/// What a worker that sleeps in the middle of jobs would be woken for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Wants(u64);
+
+impl Wants {
+    /// An item of a request.
+    pub(super) const ITEM: Self = Self(1);
+    /// Room in a window, or a free block.
+    pub(super) const ROOM: Self = Self(2);
+
+    /// Both together.
+    pub(super) const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Says it; a fence follows, then the look.
+    pub(super) fn publish(self, world: &impl World, worker: WorkerIndex) {
+        world.store(world.layout().worker_wants(worker), self.0, Ordering::Relaxed);
+    }
+}
+
+/// Wakes a worker if it sleeps for want of this. What it is to see must have been written, and a
+/// fence must stand between that and this call.
+pub(super) fn call_worker(world: &impl World, worker: WorkerIndex, news: Wants) -> bool {
+    let wants = world.load(world.layout().worker_wants(worker), Ordering::Relaxed);
+    let sleep = world.layout().worker_sleep(worker);
+    wants & news.0 != 0 && signal(world, sleep, Doorbell::Worker(worker), Ordering::Relaxed)
 }
 
 /// A bit per worker, as it was read.

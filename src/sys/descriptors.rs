@@ -80,6 +80,12 @@ pub fn is_not_a_socket(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ENOTSOCK)
 }
 
+/// Whether something failed because this process, or the whole system, has no descriptor left.
+#[must_use]
+pub fn are_used_up(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
     // SAFETY: close_range takes no pointers. Descriptors closed here may be owned by values of
     // this process; the only caller holds a `Forked`, whose process never uses or drops such a

@@ -251,6 +251,14 @@ pub enum Ended {
     Signal(i32),
 }
 
+impl Ended {
+    /// Whether it was ended by this signal.
+    #[must_use]
+    pub fn is_by(self, signal: Signal) -> bool {
+        self == Self::Signal(signal.to_rustix().as_raw())
+    }
+}
+
 impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

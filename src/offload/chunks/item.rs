@@ -12,7 +12,7 @@
 
 use std::fmt;
 
-use crate::offload::blocks::BlockIndex;
+use crate::offload::blocks::{BadExtents, BlockIndex};
 use crate::offload::word::Generation;
 
 /// One piece of a stream.
@@ -104,10 +104,17 @@ pub enum Broken {
         /// Which one.
         block: BlockIndex,
     },
+    /// Blocks are listed that cannot be.
+    Extents(BadExtents),
     /// An item that is none, or where it cannot be.
     Item {
         /// What stands there.
         word: u32,
+    },
+    /// The head of a response is described by what no worker writes.
+    Response {
+        /// What stands there.
+        word: u64,
     },
     /// It has sent more than fits into the window, or less than before, or something behind the
     /// last item.
@@ -123,13 +130,21 @@ impl fmt::Display for Broken {
         match self {
             Self::Ack { ack } => write!(f, "it has taken item {ack}, which was never sent"),
             Self::Block { block } => write!(f, "block {} is in use twice", block.0),
+            Self::Extents(error) => error.fmt(f),
             Self::Item { word } => write!(f, "{word:08x} is no item"),
+            Self::Response { word } => write!(f, "{word:016x} is no response"),
             Self::Sequence { seq } => write!(f, "item {seq} cannot be the last one"),
         }
     }
 }
 
 impl std::error::Error for Broken {}
+
+impl From<BadExtents> for Broken {
+    fn from(error: BadExtents) -> Self {
+        Self::Extents(error)
+    }
+}
 
 /// What one side says of both directions.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -150,11 +165,12 @@ impl Window {
 
     /// Reads that of a worker. That of another submission says nothing about this one.
     pub(super) fn unpack_worker(word: u64, generation: Generation) -> Self {
-        if Generation::new(word >> 24) == generation {
-            Self::from_bits(word as u32)
-        } else {
-            Self::default()
-        }
+        if Self::is_of(word, generation) { Self::from_bits(word as u32) } else { Self::default() }
+    }
+
+    /// Whether a worker's window belongs to this submission.
+    pub(super) fn is_of(word: u64, generation: Generation) -> bool {
+        Generation::new(word >> 24) == generation
     }
 
     /// As a shard writes it, beside the first extent of its request.

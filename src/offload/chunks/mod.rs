@@ -22,21 +22,20 @@
 mod item;
 #[cfg(test)]
 mod tests;
-mod wait;
 
 use super::blocks::{BlockIndex, Extents};
-use super::layout::{REQUEST_EXTENTS_MAX, RESPONSE_EXTENTS_MAX, SlotWords, Word};
+use super::layout::{REQUEST_EXTENTS_MAX, RESPONSE_EXTENTS_MAX, SlotWords, Span, Word};
 use super::payload::Side;
+use super::slot::Response;
 use super::word::Generation;
 use super::world::{Ordering, World};
 use item::Window;
 pub use item::{Broken, Item, PIECE_BYTES_MAX, Piece, TRAILER_PIECE_BYTES_MAX};
-pub use wait::{Pause, Waiting, call_shard, wake_worker};
 
 /// One side's end of the streams of one job, in both directions.
 ///
-/// Whoever sends, takes or refuses something calls the other side afterwards ([`call_shard`],
-/// [`wake_worker`]); once for many is enough.
+/// Whoever sends, takes or refuses something calls the other side afterwards (`wake`); once for
+/// many is enough.
 #[derive(Clone, Debug)]
 pub struct Link {
     slot: SlotWords,
@@ -86,6 +85,19 @@ struct Received {
     ended: bool,
 }
 
+/// What was received of a stream, and where its bytes lie until it is taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StreamItem {
+    /// Bytes of the body.
+    Bytes(Span),
+    /// The body is complete, with these trailer fields if there are any.
+    End(Option<Span>),
+    /// The body broke off.
+    Failed,
+    /// The head of the answer: so many bytes, which lie where the answer of the job lies.
+    Opening(Response),
+}
+
 /// What an end of a stream waits for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Interest {
@@ -100,6 +112,8 @@ pub enum Interest {
 pub enum Unsent {
     /// The window is full: wait until something was taken.
     Full,
+    /// No block is free: wait until something was taken, here or elsewhere.
+    NoBlocks,
     /// The other side takes nothing more, or the last item was sent.
     Over,
 }
@@ -137,6 +151,21 @@ impl Link {
             sent: Sent::default(),
             received: Received::default(),
         }
+    }
+
+    /// Makes what a shard has sent so far that of another submission, whose worker has taken
+    /// nothing of it yet; what the last worker sent is void.
+    ///
+    /// # Panics
+    /// Panics if something was taken or refused: it cannot be sent again.
+    pub fn renew(&mut self, world: &impl World, submission: Generation) {
+        assert!(self.sent.acked == 0 && !self.sent.unwanted, "all that was sent is still there");
+        if let End::Shard { generation, .. } = &mut self.end {
+            *generation = submission;
+        }
+        self.received = Received::default();
+        self.own.ack = 0;
+        self.publish(world);
     }
 
     /// Whether something can be sent now.
@@ -188,10 +217,8 @@ impl Link {
         }
         let mut blocks = self.take_blocks(taken);
         if theirs.unwanted {
-            self.sent.unwanted = true;
             // It has promised not to look at the others either.
-            let rest = self.own.seq.wrapping_sub(self.sent.acked);
-            self.take_blocks(rest).iter().for_each(|block| blocks.push(block));
+            self.settle().iter().for_each(|block| blocks.push(block));
         }
         Ok(blocks)
     }
@@ -246,6 +273,23 @@ impl Link {
         self.received.ended
     }
 
+    /// Whether the head of a response was given out.
+    #[must_use]
+    pub const fn has_opened(&self) -> bool {
+        self.received.opened
+    }
+
+    /// Whether the last item was sent.
+    #[must_use]
+    pub const fn has_said_all(&self) -> bool {
+        self.sent.ended
+    }
+
+    /// The other side is gone or broken: nothing of it is to be received any more.
+    pub fn break_off(&mut self) {
+        self.received.ended = true;
+    }
+
     /// Takes nothing more, and does not look at what was sent. A worker says so when nobody reads
     /// the rest of a request.
     ///
@@ -277,11 +321,16 @@ impl Link {
         world.load(self.slot.cancel(), Ordering::Acquire) == cancel
     }
 
+    /// The other side reads nothing more: the blocks of all that it has not taken.
+    pub fn settle(&mut self) -> Extents {
+        self.sent.unwanted = true;
+        self.take_blocks(self.own.seq.wrapping_sub(self.sent.acked))
+    }
+
     /// Ends this end. The blocks of what the other side has not taken: the shard's own are free
     /// now, for the job is over; a worker's are listed by the slot until its state word changes.
     pub fn close(mut self, world: &impl World) -> Extents {
-        let left = self.own.seq.wrapping_sub(self.sent.acked);
-        let blocks = self.take_blocks(left);
+        let blocks = self.settle();
         if matches!(self.end, End::Shard { .. }) {
             clear(world, self.slot);
         }
@@ -385,31 +434,46 @@ pub fn clear(world: &impl World, slot: SlotWords) {
     world.store(slot.request_extents(0), 0, Ordering::Relaxed);
 }
 
-/// The blocks that a worker which died in a job has sent and its shard has not taken: they stay in
-/// use until the state word of the slot changes. `worker` is whose blocks they are.
+/// Whether the worker of this submission has done anything to a stream.
+#[must_use]
+pub fn is_touched(world: &impl World, slot: SlotWords, generation: Generation) -> bool {
+    // Relaxed: it is read again before anything follows from it.
+    Window::is_of(world.load(slot.worker_window(), Ordering::Relaxed), generation)
+}
+
+/// The blocks that a process which died in a job has sent and the other side has not taken: they
+/// stay in use until the state word of the slot changes. `from` is whose blocks they are.
 #[must_use]
 pub fn unacknowledged(
     world: &impl World,
     slot: SlotWords,
     generation: Generation,
-    worker: Side,
+    from: Side,
 ) -> Extents {
-    // Acquire: pairs with the Release of `publish`, which the dead process wrote.
-    let sent = world.load(slot.worker_window(), Ordering::Acquire);
-    let sent = Window::unpack_worker(sent, generation).seq;
-    // Acquire: pairs with the Release of `publish`. What the shard took it has read.
-    let taken = world.load(slot.request_extents(0), Ordering::Acquire);
-    let taken = Window::unpack_shard(taken).ack;
+    // Acquire: pairs with the Release of `publish`, at both ends: what the dead process sent is
+    // there, and what the other one took it has read.
+    let worker = world.load(slot.worker_window(), Ordering::Acquire);
+    let worker = Window::unpack_worker(worker, generation);
+    // Acquire: as above.
+    let shard = Window::unpack_shard(world.load(slot.request_extents(0), Ordering::Acquire));
+    let (sent, taken) = match from {
+        Side::Shard(_) => (shard.seq, worker.ack),
+        Side::Worker(_) => (worker.seq, shard.ack),
+    };
     // A broken window lists all that it can.
     let count = sent.wrapping_sub(taken).min(WINDOW as u8);
     let mut blocks = Extents::default();
     for item in 0..count {
         let place = place(taken.wrapping_add(item));
-        let pair = slot.response_extents(RING_PAIR + place as u32 / 2);
+        let pair = RING_PAIR + place as u32 / 2;
+        let pair = match from {
+            Side::Shard(_) => slot.request_extents(pair),
+            Side::Worker(_) => slot.response_extents(pair),
+        };
         // Relaxed: the window that admitted to it was read with Acquire.
         let word = world.load(pair, Ordering::Relaxed);
         let word = (word >> (32 * (place % 2))) as u32;
-        let item = Item::unpack(word, worker.blocks(world.layout())).ok();
+        let item = Item::unpack(word, from.blocks(world.layout())).ok();
         item.and_then(Item::block).into_iter().for_each(|block| blocks.push(block));
     }
     blocks

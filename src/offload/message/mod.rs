@@ -67,6 +67,14 @@ impl<W: World> Sink for Writer<'_, W> {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct RouteId(pub u16);
 
+/// The route of a request, from the first bytes of its message: for who wants to know no more.
+/// `None` if they are not those of a request.
+#[must_use]
+pub fn route_of(beginning: &[u8; REQUEST_PREFIX_BYTES]) -> Option<RouteId> {
+    let [format, ..] = beginning;
+    (*format == FORMAT).then(|| RouteId(u16::from_le_bytes([beginning[28], beginning[29]])))
+}
+
 /// How a body is carried.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Carriage {
@@ -690,7 +698,8 @@ impl<'a> Reader<'a> {
 
 /// The version of this format, the first byte of every message.
 const FORMAT: u8 = 1;
-const REQUEST_PREFIX_BYTES: usize = 36;
+/// What stands before the method of a request.
+pub const REQUEST_PREFIX_BYTES: usize = 36;
 const RESPONSE_PREFIX_BYTES: usize = 20;
 const FIELD_PREFIX_BYTES: usize = 8;
 /// Trailers in all: the bound is on the fields.

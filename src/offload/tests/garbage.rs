@@ -106,7 +106,7 @@ fn a_shard_lives_on_garbage() {
 }
 
 fn is_broken(client: &mut Client<&Plain>) -> bool {
-    match client.draft() {
+    match client.draft(0) {
         Ok(draft) => {
             client.discard(draft);
             false
@@ -120,9 +120,8 @@ fn settle(client: &mut Client<&Plain>) -> u64 {
     let mut answers = 0;
     while let Some(ended) = client.poll_outcome() {
         if let Outcome::Answered(response) = ended.outcome {
-            if let Some(span) = client.answer(ended.ticket, response) {
-                client.world().copy_out(span, &mut vec![0; response.bytes as usize]);
-            }
+            let answer = client.answer(ended.ticket, response);
+            answer.read(client.world(), 0, &mut vec![0; response.bytes as usize]);
             client.release(ended.ticket);
             answers += 1;
         }

@@ -69,7 +69,7 @@ fn a_late_return_finds_its_answer_given() {
     assert_eq!(pool.client.poll_timeout(), Some(1_000));
     assert_eq!(pool.at(1_000), Some(Outcome::TimedOut));
     assert!(pool.server.is_cancelled(&job));
-    assert!(matches!(pool.server.poll(), Next::Withdrawn(SHARD, slot) if slot == job.slot()));
+    assert!(matches!(pool.server.poll(), Next::Withdrawn(id) if id == job.id()));
     assert!(matches!(pool.server.poll(), Next::Spin | Next::Block), "it is said once");
     assert_eq!(pool.client.free(), 4, "the worker still has the slot");
     pool.server.complete(job, 200, b"late").unwrap();

@@ -8,9 +8,11 @@ use ::loom::sync::atomic::{self, AtomicU64};
 use ::loom::sync::{Arc, Notify};
 use ::loom::{model, thread};
 
+use super::wait::{Pause, Waiting, wake_worker};
 use crate::offload::chunks::*;
 use crate::offload::layout::{Doorbell, Layout, Span};
 use crate::offload::tests::memory::{SHAPE, SHARD, SLOT, WORKER};
+use crate::offload::wake::call_shard;
 
 const GENERATION: Generation = Generation::new(5);
 const CANCEL: u64 = 11;
@@ -64,6 +66,14 @@ impl Modelled {
         Link::of_shard(self, self.slot(), GENERATION, (Side::Worker(WORKER), 0))
     }
 
+    /// What stands for the place of an access among all that are SeqCst: the checker takes such an
+    /// access for one that is AcqRel.
+    fn fence_for(&self, order: Ordering) {
+        if order == Ordering::SeqCst && self.twin != Twin::Fences {
+            atomic::fence(order);
+        }
+    }
+
     fn worker(&self) -> Link {
         Link::of_worker(self, self.slot(), GENERATION, Side::Shard(SHARD))
     }
@@ -75,6 +85,8 @@ impl World for Modelled {
     }
 
     fn load(&self, at: Word, order: Ordering) -> u64 {
+        self.fence_for(order);
+        let order = if order == Ordering::SeqCst { Ordering::Relaxed } else { order };
         self.words[&at.index()].load(self.order(order))
     }
 
@@ -98,7 +110,9 @@ impl World for Modelled {
     }
 
     fn fetch_or(&self, at: Word, bits: u64, order: Ordering) -> u64 {
-        self.words[&at.index()].fetch_or(bits, self.order(order))
+        let before = self.words[&at.index()].fetch_or(bits, self.order(order));
+        self.fence_for(order);
+        before
     }
 
     fn fetch_and(&self, at: Word, bits: u64, order: Ordering) -> u64 {

@@ -3,6 +3,7 @@
 
 mod kernels;
 mod simulation;
+mod wait;
 
 use proptest::prelude::*;
 

@@ -11,10 +11,12 @@ use std::rc::Rc;
 
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
+use super::wait::{Pause, Waiting, wake_worker};
 use crate::offload::blocks::{Blocks, Lent, Loan};
 use crate::offload::chunks::*;
 use crate::offload::layout::{Doorbell, Layout, Span};
 use crate::offload::tests::memory::{Memory, SHAPE, SHARD, SLOT, WORKER};
+use crate::offload::wake::call_shard;
 use crate::offload::word::{Owner, SlotState, StateWord};
 
 /// Which of the two.

@@ -7,25 +7,33 @@
 //! | `slot.cancel` | this shard | the owner | Release | `Server::is_withdrawn` |
 //! | `attention` | workers set bits, this shard swaps 0 | this shard | Acquire | `Server::finish` |
 //! | `epoch` | this shard, once | workers | Relaxed | nothing: a late look is a late skip |
+//! | `queued` | this shard | the other shards | Relaxed | nothing: it goes into an estimate |
 //!
 //! Everything that a worker can write is input here. What the shard acts on are its own records;
 //! a word counts where it fits the record, is read once, and is checked before it is used.
 //!
-//! Each turn: `collect`, `handle_timeout`, any number of `submit` and `cancel`, `poll_outcome`
-//! until `None`, then `wake` once, and `arm` before the shard sleeps.
+//! Each turn: `collect`, `handle_timeout`, `poll_outcome` and `poll_moved` until `None`, any number
+//! of `submit`, `send`, `taken`, `release` and `cancel`, then `wake` once, and `arm` before the
+//! shard sleeps.
+
+mod bodies;
+mod look;
+mod streams;
 
 use std::collections::VecDeque;
 
-use super::counters::{self, ShardCounter};
+use super::admission::PoolState;
+use super::blocks::{Blocks, Extents};
+use super::chunks;
+use super::counters::{self, ShardCounter, WorkerCounter};
 use super::death::{self, Fault};
-use super::layout::{SlotWords, Span};
+use super::layout::SlotWords;
 use super::queue::Queue;
-use super::slot::{
-    self, Action, Form, Job, Lease, Outcome, Recall, Request, Response, Retry, Sight,
-};
+use super::slot::{Form, Job, Lease, Outcome, Recall, Request, Retry};
 use super::wake::{self, Woken};
 use super::word::{Generation, Life, ShardIndex, SlotIndex, SlotState, StateWord};
 use super::world::{Ordering, World};
+use bodies::{Bodies, Callee};
 
 /// A job that was submitted and whose outcome is owed, or whose answer is not released yet.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -61,7 +69,9 @@ pub enum Refused {
     Broken,
     /// No slot is free.
     Full,
-    /// The body is longer than a slot.
+    /// Not so many blocks are free at the moment.
+    NoBlocks,
+    /// The message is longer than slot and blocks hold together: it must be a stream.
     TooLong,
 }
 
@@ -70,6 +80,10 @@ pub enum Refused {
 #[must_use = "a slot that is not submitted must be given back by `discard`"]
 pub struct Draft {
     slot: SlotIndex,
+    /// The blocks that were taken for it.
+    extents: Extents,
+    /// A stream follows.
+    opening: bool,
 }
 
 impl Draft {
@@ -108,9 +122,19 @@ pub struct Client<W> {
     epoch: u16,
     queue: Queue,
     records: Vec<Record>,
+    /// What the job of each slot has outside of the slot.
+    bodies: Vec<Bodies>,
+    /// The blocks for requests.
+    blocks: Blocks,
     free: Vec<SlotIndex>,
     /// Outcomes that were not polled yet; with a poll each turn at most one for each slot.
     ended: VecDeque<Ended>,
+    /// Slots whose streams have moved since they were polled.
+    moved: VecDeque<SlotIndex>,
+    /// Slots whose streams could not go on for want of a block.
+    starved: VecDeque<SlotIndex>,
+    /// Workers that are to hear of something at the next `wake`.
+    calls: Vec<Callee>,
     /// Jobs that were published since the last `wake`.
     unannounced: u64,
     /// The count of deaths that was acted on.
@@ -145,8 +169,13 @@ impl<W: World> Client<W> {
             epoch: life.incarnation as u16,
             queue,
             records: Vec::with_capacity(slots),
+            bodies: Vec::with_capacity(slots),
+            blocks: Blocks::new(layout.shape().request_blocks),
             free: Vec::with_capacity(slots),
             ended: VecDeque::with_capacity(slots),
+            moved: VecDeque::new(),
+            starved: VecDeque::new(),
+            calls: Vec::new(),
             unannounced: 0,
             leased: 0,
             withdrawn: 0,
@@ -180,17 +209,13 @@ impl<W: World> Client<W> {
         let slot_bytes = self.world.layout().shape().slot_bytes;
         let fits = u32::try_from(body.len()).ok().filter(|&bytes| bytes <= slot_bytes);
         let bytes = fits.ok_or(Refused::TooLong)?;
-        let draft = self.draft()?;
-        let span = self.world.layout().inline_request(self.shard, draft.slot);
+        let slot = self.take_slot()?;
+        let span = self.world.layout().inline_request(self.shard, slot);
         self.world.copy_in(span, body);
-        Ok(self.submit_in_place(draft, Form::Inline, bytes, terms))
+        Ok(self.submit_in_place(slot, Form::Inline, bytes, terms))
     }
 
-    /// Takes a slot for a job.
-    ///
-    /// # Errors
-    /// Refuses when there is none.
-    pub fn draft(&mut self) -> Result<Draft, Refused> {
+    fn take_slot(&mut self) -> Result<SlotIndex, Refused> {
         if self.broken {
             return Err(Refused::Broken);
         }
@@ -200,7 +225,7 @@ impl<W: World> Client<W> {
             self.pass_withdrawn();
         }
         match self.free.pop() {
-            Some(slot) if room > 0 => Ok(Draft { slot }),
+            Some(slot) if room > 0 => Ok(slot),
             slot => {
                 self.free.extend(slot);
                 self.count(ShardCounter::Rejected, 1);
@@ -209,19 +234,7 @@ impl<W: World> Client<W> {
         }
     }
 
-    /// Gives a slot back that is not needed after all.
-    pub fn discard(&mut self, draft: Draft) {
-        self.free.push(draft.slot);
-    }
-
-    /// Submits a job whose body lies where `form` says.
-    pub fn submit_in_place(
-        &mut self,
-        draft: Draft,
-        form: Form,
-        bytes: u32,
-        terms: Terms,
-    ) -> Ticket {
+    fn submit_in_place(&mut self, slot: SlotIndex, form: Form, bytes: u32, terms: Terms) -> Ticket {
         let now = self.world.now();
         let request = Request { bytes, form, epoch: self.epoch };
         let job = Job {
@@ -235,17 +248,21 @@ impl<W: World> Client<W> {
             hint_end: 0,
         };
         self.submissions += 1;
-        self.records[index(draft.slot)].number = self.submissions;
+        self.records[index(slot)].number = self.submissions;
         self.leased += 1;
-        self.publish(draft.slot, job);
+        self.publish(slot, job);
         let look_at = job.next_recall(now).min(now.saturating_add(TICK_NS));
         self.look_at = if self.leased == 1 { look_at } else { self.look_at.min(look_at) };
         self.count(ShardCounter::Submitted, 1);
-        Ticket { slot: draft.slot, number: self.submissions }
+        Ticket { slot, number: self.submissions }
     }
 
-    /// Wakes workers for everything that was submitted since the last call: once per turn.
+    /// Wakes workers for everything that was submitted, sent, taken and released since the last
+    /// call: once per turn.
     pub fn wake(&mut self) {
+        if !self.calls.is_empty() {
+            self.call_workers();
+        }
         let jobs = std::mem::take(&mut self.unannounced);
         if jobs > 0 {
             let woken = wake::wake(&self.world, jobs, self.first_worker());
@@ -283,24 +300,13 @@ impl<W: World> Client<W> {
         self.fault.take()
     }
 
-    /// Where the answer of a job lies, as long as it is not released; `None` when it does not lie
-    /// in the slot.
-    ///
-    /// # Panics
-    /// Panics when the job has not been answered or was released.
-    #[must_use]
-    pub fn answer(&self, ticket: Ticket, response: Response) -> Option<Span> {
-        assert_eq!(self.lease(ticket), Some(Lease::Held), "the answer is not held");
-        let span = self.world.layout().inline_response(self.shard, ticket.slot);
-        span.first(response.bytes).filter(|_| response.form == Form::Inline)
-    }
-
-    /// The answer was read; its slot is free.
+    /// The answer was read, or nobody wants it; its slot is free.
     ///
     /// # Panics
     /// Panics when the job has not been answered or was released before.
     pub fn release(&mut self, ticket: Ticket) {
         assert_eq!(self.lease(ticket), Some(Lease::Held), "the answer is not held");
+        self.calls.extend(self.bodies[index(ticket.slot)].lender().map(Callee::Lender));
         self.free_slot(ticket.slot);
     }
 
@@ -350,7 +356,7 @@ impl<W: World> Client<W> {
     /// Gets ready to sleep; false when something has come up.
     pub fn arm(&mut self) -> bool {
         self.wake();
-        if !self.ended.is_empty() {
+        if !self.ended.is_empty() || self.has_moved() {
             return false;
         }
         let layout = self.world.layout();
@@ -358,11 +364,8 @@ impl<W: World> Client<W> {
         // Excludes that we see nothing finished while a worker sees us awake: it sets a bit and
         // reads our mark (`Server::finish`); we have set it, fence here, and read the bits.
         self.world.fence(Ordering::SeqCst);
-        let attention = (0..layout.attention_words()).any(|word| {
-            self.world.load(layout.attention(self.shard, word), Ordering::Relaxed) != 0
-        });
         let deaths = self.world.load(layout.deaths(), Ordering::Relaxed);
-        if attention || deaths != self.deaths {
+        if self.is_work_waiting() || deaths != self.deaths {
             self.disarm();
             return false;
         }
@@ -379,6 +382,45 @@ impl<W: World> Client<W> {
     #[must_use]
     pub fn spoiled(&self) -> usize {
         self.records.iter().filter(|record| record.lease == Lease::Spoiled).count()
+    }
+
+    /// True when nothing is out: there is nothing to collect, and no reason to arm.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.leased == 0 && self.ended.is_empty() && !self.has_moved()
+    }
+
+    /// True when some worker has done something that `collect` would find.
+    #[must_use]
+    pub fn is_work_waiting(&self) -> bool {
+        let layout = self.world.layout();
+        (0..layout.attention_words())
+            .any(|word| self.world.load(layout.attention(self.shard, word), Ordering::Relaxed) != 0)
+    }
+
+    /// Says how many jobs wait behind the slots of this shard, for the estimates of the others.
+    pub fn set_queued(&self, jobs: u32) {
+        let word = self.world.layout().queued(self.shard);
+        self.world.store(word, jobs.into(), Ordering::Relaxed);
+    }
+
+    /// What the counters of the whole pool say, some of which are on their way.
+    #[must_use]
+    pub fn pool_state(&self) -> PoolState {
+        let layout = self.world.layout();
+        let read = |word| self.world.load(word, Ordering::Relaxed);
+        let waiting = layout.shards().map(|shard| {
+            // The head first: the tail is never behind it.
+            let head = read(layout.head(shard));
+            let hints = read(layout.tail(shard)).wrapping_sub(head).min(layout.cells());
+            hints + read(layout.queued(shard)).min(u32::MAX.into())
+        });
+        let ok = |worker| read(WorkerCounter::Ok.word(&self.world, worker));
+        PoolState {
+            waiting: waiting.sum(),
+            completed: layout.workers().map(ok).fold(0, u64::wrapping_add),
+            alive: layout.workers().any(|worker| Life::unpack(read(layout.life(worker))).alive),
+        }
     }
 
     /// Slots that are free.
@@ -399,15 +441,23 @@ impl<W: World> Client<W> {
         for slot in layout.slots() {
             let (lease, generation) = death::adopt(&self.world, self.shard, slot, until);
             self.records.push(Record { lease, generation, number: 0 });
+            self.bodies.push(Bodies::default());
             match lease {
                 Lease::Free => self.free.push(slot),
+                Lease::Overtaken => self.keep_lent(slot),
                 Lease::Spoiled => self.fault = Some(Fault::Memory),
-                _ => self.leased += 1,
+                Lease::Withdrawn { .. } => self.withdrawn += 1,
+                Lease::Held | Lease::Open(_) => {}
             }
-            if matches!(lease, Lease::Withdrawn { .. }) {
-                self.withdrawn += 1;
+            if matches!(lease, Lease::Free | Lease::Withdrawn { .. }) {
+                chunks::clear(&self.world, self.words(slot));
             }
+            self.leased += usize::from(matches!(lease, Lease::Overtaken | Lease::Withdrawn { .. }));
         }
+        self.set_queued(0);
+        // Answers that nobody waits for any more have become free, and their blocks with them.
+        self.calls.extend(layout.workers().map(Callee::Lender));
+        self.call_workers();
         self.pass_withdrawn();
     }
 
@@ -422,6 +472,9 @@ impl<W: World> Client<W> {
         self.world.store(words.deadline(), job.deadline, Ordering::Relaxed);
         self.world.store(words.request(), job.request.pack(), Ordering::Relaxed);
         self.world.store(words.cancel(), 0, Ordering::Relaxed);
+        if job.request.form != Form::Inline {
+            self.list_request(slot, job.request.form);
+        }
         let ready = StateWord::new(SlotState::Ready, generation).pack();
         // Pairs with the compare-exchange in `Server::claim`: who wins sees body and descriptor.
         self.world.store(words.state(), ready, Ordering::Release);
@@ -431,197 +484,10 @@ impl<W: World> Client<W> {
         self.unannounced += 1;
     }
 
-    /// Looks at one slot and does what follows. True when its job still waits for a worker.
-    fn look(&mut self, slot: SlotIndex) -> bool {
-        let lease = self.records[index(slot)].lease;
-        if !matches!(lease, Lease::Open(_) | Lease::Overtaken) {
-            return false;
-        }
-        // Pairs with the stores of `Server`: who sees DONE sees the response.
-        let mut word = self.world.load(self.words(slot).state(), Ordering::Acquire);
-        let mut sight = self.judge(slot, word);
-        if matches!(sight, Sight::Orphan { .. }) {
-            // The worker may have begun, or ended, between the two looks and died after that.
-            // What the dead have written last is what counts, and from now on it stays.
-            // Pairs with the stores of `Server`, as above.
-            word = self.world.load(self.words(slot).state(), Ordering::Acquire);
-            sight = self.judge(slot, word);
-        }
-        let (lease, action) = slot::look(lease, sight);
-        if lease == Lease::Spoiled {
-            self.leased -= 1;
-            self.fault = Some(self.suspect(word));
-        }
-        self.records[index(slot)].lease = lease;
-        if let Some(action) = action {
-            self.act(slot, action, word);
-        }
-        sight == Sight::Ready
-    }
-
-    fn judge(&self, slot: SlotIndex, word: u64) -> Sight {
-        let layout = self.world.layout();
-        Sight::judge(word, self.records[index(slot)].generation, |owner| {
-            let worker = layout.worker(owner.worker.0.into())?;
-            let life = death::life_of(&self.world, worker);
-            #[cfg(test)]
-            if self.world.twin() == super::world::Twin::LastDeathOnly {
-                return Some(super::tests::as_if_only_the_last_had_died(life, owner));
-            }
-            Some(life)
-        })
-    }
-
-    fn act(&mut self, slot: SlotIndex, action: Action, word: u64) {
-        match action {
-            Action::End(outcome) => self.end(slot, outcome),
-            Action::EndAndFree(outcome) => {
-                self.end(slot, outcome);
-                self.unlease(slot);
-            }
-            Action::Free => self.unlease(slot),
-            Action::Resubmit => self.resubmit(slot),
-            Action::Take => self.take(slot, word),
-        }
-    }
-
-    /// Reads the response word once and believes only what can be.
-    fn take(&mut self, slot: SlotIndex, word: u64) {
-        let slot_bytes = self.world.layout().shape().slot_bytes;
-        let response = self.world.load(self.words(slot).response(), Ordering::Relaxed);
-        let action = slot::take(response, slot_bytes);
-        if action == Action::EndAndFree(Outcome::Broken) {
-            self.fault = Some(self.suspect(word));
-        }
-        match action {
-            Action::End(outcome) => {
-                self.leased -= 1;
-                self.end(slot, outcome);
-            }
-            other => self.act(slot, other, word),
-        }
-    }
-
-    /// Without room in the queue the slot stays as it is, and the next look tries again.
-    fn resubmit(&mut self, slot: SlotIndex) {
-        let Lease::Open(job) = self.records[index(slot)].lease else { return };
-        match self.queue.room(&self.world) {
-            Ok(0) => {}
-            Ok(_) => {
-                self.publish(slot, job);
-                self.count(ShardCounter::Retried, 1);
-            }
-            Err(error) => {
-                self.handle_broken(error.into());
-            }
-        }
-    }
-
-    /// Takes an open job back from the queue, or tells its worker; or finds that it is done.
-    fn recall(&mut self, slot: SlotIndex, why: Recall) {
-        // More often than a job can be submitted again its state cannot change in between.
-        for _ in 0..=slot::ATTEMPTS_MAX {
-            let record = self.records[index(slot)];
-            let Lease::Open(job) = record.lease else { return };
-            let ready = StateWord::new(SlotState::Ready, record.generation).pack();
-            let cancelled = StateWord::new(SlotState::Cancelled, record.generation).pack();
-            let state = self.words(slot).state();
-            // Pairs with the compare-exchange in `Server::claim`: one of the two has the job.
-            let order = Ordering::AcqRel;
-            match self.world.compare_exchange(state, ready, cancelled, order) {
-                Ok(_) => {
-                    self.records[index(slot)].lease = Lease::Withdrawn { until: job.hint_end };
-                    self.withdrawn += 1;
-                    return self.end(slot, why.unclaimed());
-                }
-                Err(_) => {
-                    self.look(slot);
-                }
-            }
-            let record = self.records[index(slot)];
-            let word = self.world.load(state, Ordering::Relaxed);
-            if matches!(record.lease, Lease::Open(_)) && self.judge(slot, word) == Sight::Lives {
-                return self.overtake(slot, word, why);
-            }
-        }
-    }
-
-    /// A worker has the job, which may end without us.
-    fn overtake(&mut self, slot: SlotIndex, word: u64, why: Recall) {
-        let Some(outcome) = why.claimed() else { return };
-        let generation = self.records[index(slot)].generation;
-        if let Fault::Worker(owner) = self.suspect(word) {
-            let rung = death::take_back(&self.world, self.shard, slot, generation, owner);
-            self.count(ShardCounter::SignalsSent, u64::from(rung));
-        }
-        self.records[index(slot)].lease = Lease::Overtaken;
-        self.end(slot, outcome);
-    }
-
-    fn look_at_all(&mut self, now: u64) {
-        self.look_at = now.saturating_add(TICK_NS);
-        let mut waited = 0;
-        for slot in self.world.layout().slots() {
-            let waits = self.look(slot);
-            let Lease::Open(job) = self.records[index(slot)].lease else { continue };
-            // What has begun is not asked for its beginning again.
-            let due = job.recall_at(now).filter(|&why| waits || why == Recall::Deadline);
-            if let Some(why) = due {
-                self.recall(slot, why);
-            }
-            let Lease::Open(job) = self.records[index(slot)].lease else { continue };
-            self.look_at = self.look_at.min(job.next_recall(now));
-            waited += u64::from(waits && now.saturating_sub(job.submitted) >= TICK_NS);
-        }
-        self.pass_withdrawn();
-        self.nudge(waited);
-    }
-
-    /// Somebody who was expected to find these jobs has not: others are woken, whoever spins.
-    fn nudge(&mut self, jobs: u64) {
-        if jobs > 0 {
-            let woken = wake::wake_waiting(&self.world, jobs, self.first_worker());
-            self.count(ShardCounter::SignalsSent, woken.sent);
-        }
-    }
-
-    /// Makes slots free whose hints have been passed, after passing what can be passed.
-    fn pass_withdrawn(&mut self) {
-        if self.broken {
-            return;
-        }
-        if let Err(error) = self.queue.pass_stale(&self.world) {
-            self.handle_broken(error.into());
-            return;
-        }
-        if self.withdrawn == 0 {
-            return;
-        }
-        for slot in self.world.layout().slots() {
-            if let Lease::Withdrawn { until } = self.records[index(slot)].lease
-                && self.queue.has_passed(until)
-            {
-                self.withdrawn -= 1;
-                self.unlease(slot);
-            }
-        }
-    }
-
     fn handle_broken(&mut self, fault: Fault) -> Refused {
         self.broken = true;
         self.fault = Some(fault);
         Refused::Broken
-    }
-
-    /// Whom a state word names, if there is such a worker.
-    fn suspect(&self, word: u64) -> Fault {
-        let owner = StateWord::unpack(word).and_then(|word| match word.state {
-            SlotState::Claimed(owner) | SlotState::Running(owner) | SlotState::Done(owner) => {
-                self.world.layout().worker(owner.worker.0.into())
-            }
-            SlotState::Free | SlotState::Ready | SlotState::Cancelled => None,
-        });
-        owner.map_or(Fault::Memory, Fault::Worker)
     }
 
     fn unlease(&mut self, slot: SlotIndex) {
@@ -630,6 +496,9 @@ impl<W: World> Client<W> {
     }
 
     fn free_slot(&mut self, slot: SlotIndex) {
+        if !self.bodies[index(slot)].is_empty() {
+            self.clear_bodies(slot);
+        }
         let generation = self.records[index(slot)].generation;
         self.records[index(slot)].lease = death::free(&self.world, self.shard, slot, generation);
         self.free.push(slot);

@@ -8,18 +8,30 @@
 //! | `attention` bit | workers | shard (swaps 0) | SeqCst | `Client::collect` |
 //! | `hard_limit`, `current_*` | the worker | supervisor | Relaxed | nothing: it looks again |
 //!
+//! Windows are `chunks`', lists of blocks `listing`'s, what wakes whom `wake`'s.
+//!
 //! [`Server::poll`] says what to do next and never blocks. Whoever calls it runs the job, spins a
 //! little, or blocks on the worker's doorbell for at most [`BLOCK_NS_MAX`]; the bound is a second
 //! net under the doorbell.
 
+mod bodies;
+mod gaps;
+mod streams;
+
+use super::blocks::{Blocks, Extents, Lent};
 use super::counters::{self, Current, Histogram, WorkerCounter};
-use super::layout::{Doorbell, SlotWords};
+use super::layout::SlotWords;
+use super::listing;
 use super::queue::{self, Hint};
 use super::slot::{Ending, Form, Request, Response, cancel_word};
-use super::wake;
-use super::word::WorkerIndex;
-use super::word::{Generation, Life, Owner, ShardIndex, SlotIndex, SlotState, StateWord};
+use super::wake::{self, Wants};
+use super::word::{
+    Generation, Life, Owner, ShardIndex, SlotIndex, SlotState, StateWord, WorkerIndex,
+};
 use super::world::{Ordering, World};
+pub use bodies::Draft;
+use gaps::Gaps;
+use streams::Stream;
 
 /// How long a worker looks before it sleeps; data, so that the placement decides it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -50,14 +62,16 @@ pub enum Next {
     Spin,
     /// Nobody wants the answer of this running job any more. It is said once; the job is
     /// completed all the same, sooner if it can be stopped.
-    Withdrawn(ShardIndex, SlotIndex),
+    Withdrawn(JobId),
+    /// The stream of this running job has what it waits for (`wait_for`).
+    Moved(JobId),
 }
 
 /// A job that this worker runs. It is finished by `complete` and in no other way.
 #[derive(Debug)]
 #[must_use = "a job that is dropped is never answered"]
 pub struct Job {
-    place: Place,
+    place: JobId,
     request: Request,
     submitted: u64,
     started: u64,
@@ -65,14 +79,20 @@ pub struct Job {
 }
 
 /// Which submission of which slot.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Place {
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct JobId {
     shard: ShardIndex,
     slot: SlotIndex,
     generation: Generation,
 }
 
 impl Job {
+    /// Its name while it runs.
+    #[must_use]
+    pub const fn id(&self) -> JobId {
+        self.place
+    }
+
     /// Whose job it is.
     #[must_use]
     pub const fn shard(&self) -> ShardIndex {
@@ -105,13 +125,15 @@ impl Job {
 }
 
 /// What a worker remembers of a job that runs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Running {
-    place: Place,
+    place: JobId,
     epoch: u16,
     deadline: u64,
     /// That it was withdrawn has been said already.
     told: bool,
+    /// Made when it is needed.
+    stream: Option<Box<Stream>>,
 }
 
 /// A response body that does not fit where it is to lie.
@@ -147,6 +169,18 @@ pub struct Server<W> {
     jobs_max: usize,
     /// The jobs that run.
     running: Vec<Running>,
+    /// The one of them to look at first for news.
+    news_from: usize,
+    /// Whether the next look is for a new job first, so that neither keeps the other away.
+    jobs_first: bool,
+    /// The blocks for answers.
+    blocks: Blocks,
+    /// Those of them that shards still read.
+    lent: Lent<(ShardIndex, SlotIndex)>,
+    /// Jobs whose shards are to hear of their streams.
+    calls: Vec<JobId>,
+    /// What shards know that this worker waits for.
+    wants: Wants,
     spin: SpinPolicy,
     gaps: Gaps,
     /// Claims nothing any more.
@@ -163,6 +197,9 @@ impl<W: World> Server<W> {
         let life = Life::unpack(world.load(world.layout().life(worker), Ordering::Relaxed));
         let owner = Owner { worker, incarnation: life.short() };
         wake::awake(&world, world.layout().worker_sleep(worker));
+        Wants::default().publish(&world, worker);
+        let found = listing::left_by_worker(&world, worker);
+        let (lent, blocks) = Lent::inherit(world.layout().shape().response_blocks, found);
         let running = Vec::with_capacity(jobs_max);
         let (phase, gaps) = (Phase::Awake, Gaps::new());
         let server = Self {
@@ -173,6 +210,12 @@ impl<W: World> Server<W> {
             next_shard: 0,
             jobs_max,
             running,
+            news_from: 0,
+            jobs_first: false,
+            blocks,
+            lent,
+            calls: Vec::new(),
+            wants: Wants::default(),
             spin,
             gaps,
             draining: false,
@@ -203,16 +246,15 @@ impl<W: World> Server<W> {
         if self.phase == Phase::Waiting {
             self.rouse();
         }
-        if let Some((shard, slot)) = self.take_withdrawn() {
-            return Next::Withdrawn(shard, slot);
+        if !self.calls.is_empty() {
+            self.calls();
         }
-        if self.has_capacity()
-            && let Some(job) = self.take()
-        {
-            self.handle_found(&job);
-            return Next::Job(job);
-        }
-        self.poll_without_job()
+        let next = if std::mem::take(&mut self.jobs_first) {
+            self.take_job().or_else(|| self.take_news())
+        } else {
+            self.take_news().or_else(|| self.take_job())
+        };
+        next.unwrap_or_else(|| self.poll_without_job())
     }
 
     /// True when the shard does not want the answer any more: the client has gone, the time is
@@ -243,16 +285,24 @@ impl<W: World> Server<W> {
             return Err((job, TooLong { bytes_max: span.bytes() }));
         };
         self.world.copy_in(span, body);
-        self.complete_in_place(job, status, Form::Inline, bytes);
+        self.complete_in_place(job, status, Form::Inline, (bytes, Extents::default()));
         Ok(())
     }
 
-    /// Answers a job whose body lies where `form` says already.
-    pub fn complete_in_place(&mut self, job: Job, status: u16, form: Form, bytes: u32) {
+    /// Ends a job; its answer lies in `extents` as far as it does not lie in the slot.
+    fn complete_in_place(
+        &mut self,
+        job: Job,
+        status: u16,
+        form: Form,
+        (bytes, extents): (u32, Extents),
+    ) {
         let response = Response { bytes, status, form, ending: Ending::Answered };
         let now = self.world.now();
+        let stream = self.retire(job.place).map(|stream| self.close_stream(*stream));
         self.finish(job.place, response);
-        self.running.retain(|running| running.place != job.place);
+        self.lend(job.place, extents);
+        self.lend(job.place, stream.unwrap_or_default());
         self.publish_limit();
         self.gaps.handle_end(now);
         self.count(WorkerCounter::Ok, 1);
@@ -260,14 +310,29 @@ impl<W: World> Server<W> {
         self.measure(Histogram::Service, service);
     }
 
+    /// A job does not run any more; its stream, if it had one.
+    fn retire(&mut self, place: JobId) -> Option<Box<Stream>> {
+        let found = self.running.iter().position(|running| running.place == place)?;
+        // The end of the job calls the shard anyhow.
+        self.calls.retain(|called| *called != place);
+        self.running.swap_remove(found).stream
+    }
+
     /// The shard has moved the deadline of a job whose answer is on its way: from now on the new
     /// one counts, here and for the supervisor.
     pub fn renew(&mut self, job: &mut Job) {
-        job.deadline = self.world.load(self.words(job.place).deadline(), Ordering::Relaxed);
-        for running in self.running.iter_mut().filter(|running| running.place == job.place) {
-            running.deadline = job.deadline;
+        job.deadline = self.follow_deadline(job.place);
+    }
+
+    /// What the shard says now of the deadline of a job that runs.
+    fn follow_deadline(&mut self, place: JobId) -> u64 {
+        let deadline = self.world.load(self.words(place).deadline(), Ordering::Relaxed);
+        let running = self.running.iter_mut().find(|running| running.place == place);
+        if let Some(running) = running.filter(|running| running.deadline != deadline) {
+            running.deadline = deadline;
+            self.publish_limit();
         }
-        self.publish_limit();
+        deadline
     }
 
     /// Leaves the place in good order: nobody waits, nobody spins.
@@ -286,11 +351,34 @@ impl<W: World> Server<W> {
         })
     }
 
-    fn take_withdrawn(&mut self) -> Option<(ShardIndex, SlotIndex)> {
-        let found = self.running.iter().position(|job| self.is_news(job))?;
-        let job = &mut self.running[found];
-        job.told = true;
-        Some((job.place.shard, job.place.slot))
+    /// What there is to say of a job that runs.
+    fn take_news(&mut self) -> Option<Next> {
+        let count = self.running.len();
+        for step in 0..count {
+            let at = (self.news_from + step) % count;
+            let next = if self.is_news(&self.running[at]) {
+                self.running[at].told = true;
+                Next::Withdrawn(self.running[at].place)
+            } else if self.has_moved(&self.running[at]) {
+                self.running[at].stream.iter_mut().for_each(|stream| stream.forget_interest());
+                Next::Moved(self.running[at].place)
+            } else {
+                continue;
+            };
+            self.news_from = at + 1;
+            self.jobs_first = true;
+            return Some(next);
+        }
+        None
+    }
+
+    fn take_job(&mut self) -> Option<Next> {
+        if !self.has_capacity() {
+            return None;
+        }
+        let job = self.take()?;
+        self.handle_found(&job);
+        Some(Next::Job(job))
     }
 
     fn has_capacity(&self) -> bool {
@@ -352,14 +440,16 @@ impl<W: World> Server<W> {
         if self.has_capacity() {
             wake::set_idle(&self.world, self.worker);
         }
+        self.publish_wants();
         self.stop_spinning();
         self.phase = Phase::Waiting;
-        // Excludes that we see no job while its shard sees nobody waiting, and that we see a
-        // job wanted while its cancel sees us awake: both publish, fence, and read our marks
-        // (`wake`, `Client::overtake`); we have set them, fence here, and look once more.
+        // Excludes that we see no job while its shard sees nobody waiting, that we see a job
+        // wanted while its cancel sees us awake, and that we see nothing new of a stream while
+        // its shard does: all publish, fence, and read our marks (`wake`, `Client::abandon`,
+        // `Client::call_workers`); we have set them, fence here, and look once more.
         self.world.fence(Ordering::SeqCst);
-        let withdrawn = self.running.iter().any(|job| self.is_news(job));
-        if withdrawn || (self.has_capacity() && self.sees_work()) || self.is_over() {
+        let news = self.running.iter().any(|job| self.is_news(job) || self.has_moved(job));
+        if news || (self.has_capacity() && self.sees_work()) || self.is_over() {
             self.rouse();
             return false;
         }
@@ -431,7 +521,7 @@ impl<W: World> Server<W> {
         None
     }
 
-    fn claim(&self, shard: ShardIndex, hint: Hint) -> Option<Place> {
+    fn claim(&self, shard: ShardIndex, hint: Hint) -> Option<JobId> {
         let slot = self.world.layout().slot_index(hint.slot.0.into())?;
         let ready = StateWord::new(SlotState::Ready, hint.generation);
         let claimed = StateWord::new(SlotState::Claimed(self.owner), hint.generation);
@@ -441,11 +531,11 @@ impl<W: World> Server<W> {
         let order = Ordering::AcqRel;
         self.world.compare_exchange(state, ready.pack(), claimed.pack(), order).ok()?;
         self.count(WorkerCounter::Claimed, 1);
-        Some(Place { shard, slot, generation: hint.generation })
+        Some(JobId { shard, slot, generation: hint.generation })
     }
 
     /// The last moment at which a job that nobody wants costs nothing.
-    fn begin(&mut self, place: Place) -> Option<Job> {
+    fn begin(&mut self, place: JobId) -> Option<Job> {
         let words = self.words(place);
         let now = self.world.now();
         let deadline = self.world.load(words.deadline(), Ordering::Relaxed);
@@ -468,7 +558,8 @@ impl<W: World> Server<W> {
         }
         self.world.store(words.started(), now, Ordering::Relaxed);
         self.publish_current(place, now);
-        self.running.push(Running { place, epoch: request.epoch, deadline, told: false });
+        let epoch = request.epoch;
+        self.running.push(Running { place, epoch, deadline, told: false, stream: None });
         self.publish_limit();
         let running = StateWord::new(SlotState::Running(self.owner), place.generation);
         // Pairs with the load in `Client::look`: from here on the job has begun.
@@ -481,7 +572,7 @@ impl<W: World> Server<W> {
         !job.told && self.is_withdrawn(job.place, job.epoch)
     }
 
-    fn is_withdrawn(&self, place: Place, epoch: u16) -> bool {
+    fn is_withdrawn(&self, place: JobId, epoch: u16) -> bool {
         let cancel = self.words(place).cancel();
         // Pairs with the store in `Client::overtake`.
         if self.world.load(cancel, Ordering::Acquire) == cancel_word(place.generation) {
@@ -491,7 +582,7 @@ impl<W: World> Server<W> {
         Life::unpack(life).incarnation as u16 != epoch
     }
 
-    fn skip(&self, place: Place, ending: Ending) {
+    fn skip(&self, place: JobId, ending: Ending) {
         self.finish(place, Response { bytes: 0, status: 0, form: Form::Inline, ending });
         self.count(
             match ending {
@@ -503,24 +594,23 @@ impl<W: World> Server<W> {
     }
 
     /// Makes the response the shard's and sees to it that the shard looks.
-    fn finish(&self, place: Place, response: Response) {
-        let (layout, words) = (self.world.layout(), self.words(place));
+    fn finish(&self, place: JobId, response: Response) {
+        let words = self.words(place);
         self.world.store(words.response(), response.pack(), Ordering::Relaxed);
         let done = StateWord::new(SlotState::Done(self.owner), place.generation);
         // Pairs with the load in `Client::look`: who sees DONE sees the response.
         self.world.store(words.state(), done.pack(), Ordering::Release);
-        let (index, bit) = (u32::from(place.slot.0 / 64), 1 << (place.slot.0 % 64));
-        // This and the next load exclude that we see the shard awake while it sees nothing to do:
-        // it marks itself asleep, fences, and looks at these bits (`Client::arm`).
-        self.world.fetch_or(layout.attention(place.shard, index), bit, Ordering::SeqCst);
-        let sleep = layout.shard_sleep(place.shard);
-        // Pairs with the fence in `Client::arm`, as above.
-        let sent = wake::signal(&self.world, sleep, Doorbell::Shard(place.shard), Ordering::SeqCst);
+        self.call(place);
+    }
+
+    /// Has the shard look at the slot.
+    fn call(&self, place: JobId) {
+        let sent = wake::call_shard(&self.world, place.shard, place.slot);
         self.count(WorkerCounter::SignalsSent, u64::from(sent));
         self.count(WorkerCounter::SignalsSuppressed, u64::from(!sent));
     }
 
-    fn publish_current(&self, place: Place, now: u64) {
+    fn publish_current(&self, place: JobId, now: u64) {
         let layout = self.world.layout();
         let current = Current { shard: place.shard, slot: place.slot }.pack();
         self.world.store(layout.current_start(self.worker), now, Ordering::Relaxed);
@@ -537,7 +627,7 @@ impl<W: World> Server<W> {
         }
     }
 
-    fn words(&self, place: Place) -> SlotWords {
+    fn words(&self, place: JobId) -> SlotWords {
         self.world.layout().slot(place.shard, place.slot)
     }
 
@@ -550,64 +640,5 @@ impl<W: World> Server<W> {
     }
 }
 
-/// How long this worker has been without work between two jobs lately.
-#[derive(Clone, Copy, Debug)]
-struct Gaps {
-    /// Moving average in nanoseconds over about eight gaps.
-    average: u64,
-    /// When the last job ended.
-    ended: u64,
-}
-
-impl Gaps {
-    /// Begins long: spinning is to be earned.
-    const fn new() -> Self {
-        Self { average: GAP_NS_MAX, ended: 0 }
-    }
-
-    fn handle_end(&mut self, now: u64) {
-        self.ended = now;
-    }
-
-    fn handle_submission(&mut self, submitted: u64) {
-        let gap = submitted.saturating_sub(self.ended).min(GAP_NS_MAX);
-        self.average = self.average - self.average / 8 + gap / 8;
-    }
-
-    const fn are_below(self, gap_ns: u64) -> bool {
-        self.average < gap_ns
-    }
-}
-
 /// Longest time that a worker blocks without looking.
 pub const BLOCK_NS_MAX: u64 = 250_000_000;
-/// A longer gap counts as this one, so that a pause is forgotten after some jobs.
-const GAP_NS_MAX: u64 = 1_000_000;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spinning_is_earned_and_lost() {
-        let mut gaps = Gaps::new();
-        assert!(!gaps.are_below(25_000), "the first job is not spun for");
-        let mut now = 0;
-        let mut pass = |gaps: &mut Gaps, gap: u64| {
-            gaps.handle_submission(now + gap);
-            now += gap + 1_000;
-            gaps.handle_end(now);
-        };
-        for _ in 0..40 {
-            pass(&mut gaps, 5_000);
-        }
-        assert!(gaps.are_below(25_000));
-        assert!(!gaps.are_below(0), "nothing is shorter than nothing");
-        pass(&mut gaps, 3_600_000_000_000);
-        assert!(!gaps.are_below(25_000), "one long pause ends it");
-        for _ in 0..40 {
-            pass(&mut gaps, 0);
-        }
-        assert!(gaps.are_below(25_000), "and it is forgotten again");
-    }
-}
