@@ -36,7 +36,8 @@ pub use machine::Machine;
 pub use origin::Origin;
 pub use placement::Placement;
 pub use pool::{
-    BootConfig, HalfClose, PoolConfig, PoolKind, Preload, RequestConfig, RestartConfig, is_pool_name,
+    BootConfig, HalfClose, PoolConfig, PoolKind, Preload, RequestConfig, RestartConfig,
+    is_pool_name,
 };
 pub use resolved::{
     Config, EngineWish, Idle, LogConfig, LogFormat, LogLevel, ServerConfig, ShardConfig,

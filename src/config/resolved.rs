@@ -303,7 +303,8 @@ fn idle(word: &str) -> Idle {
 
 /// Spinning is worth it for about as long as a wake takes; who wants latency pays for more.
 fn spin(settings: &Settings) -> Duration {
-    match (idle(settings.values().choice(Id::CoresIdle)), settings.values().choice(Id::CoresPolicy)) {
+    match (idle(settings.values().choice(Id::CoresIdle)), settings.values().choice(Id::CoresPolicy))
+    {
         (Idle::Sleep, _) => Duration::ZERO,
         (Idle::Spin, _) => SPIN_ALWAYS,
         (Idle::Adaptive, "latency") => SPIN_FOR_LATENCY,

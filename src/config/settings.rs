@@ -334,8 +334,9 @@ impl PoolSettings {
         }
         let whole = obstacle(&self.name, &self.origin, self.kind(), self.built_in);
         let written = LATER.iter().filter(|id| self.get(**id).origin.is_written());
-        let parts = written
-            .map(|id| not_yet(id.def().key_in(&self.name), LATER_NEEDS, self.get(*id).origin.clone()));
+        let parts = written.map(|id| {
+            not_yet(id.def().key_in(&self.name), LATER_NEEDS, self.get(*id).origin.clone())
+        });
         whole.into_iter().chain(parts).collect()
     }
 

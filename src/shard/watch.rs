@@ -142,6 +142,10 @@ mod tests {
         }
         assert_eq!(sleep.window(Duration::ZERO), Duration::ZERO);
         assert_eq!(Watch::new(Idle::Spin, true).window(Duration::ZERO), Duration::MAX);
-        assert_eq!(Watch::new(Idle::Spin, false).window(Duration::ZERO), Duration::ZERO, "but not neighbours");
+        assert_eq!(
+            Watch::new(Idle::Spin, false).window(Duration::ZERO),
+            Duration::ZERO,
+            "but not neighbours"
+        );
     }
 }

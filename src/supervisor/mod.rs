@@ -397,10 +397,9 @@ impl<'a> Supervisor<'a> {
         let template = self.children.iter().find(|child| child.id == template);
         let ordered = match template {
             // Its place is there before it is, or it would take the one of its predecessor.
-            Some(template) => self
-                .pools
-                .enlist(worker)
-                .and_then(|()| self.nursery.order(worker, index, template)),
+            Some(template) => {
+                self.pools.enlist(worker).and_then(|()| self.nursery.order(worker, index, template))
+            }
             None => Err(io::Error::other("its template is gone")),
         };
         self.take_in(worker, ordered);

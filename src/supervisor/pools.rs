@@ -64,9 +64,8 @@ impl Pools {
         // One that leaves keeps its seat.
         let seats = u16::try_from(shards + 1).expect("options bound every count");
         let pools = config.pools.iter().zip(&config.placement.pools);
-        let plans: Vec<(&PoolConfig, Shape, u8)> = pools
-            .map(|(pool, place)| plan(pool, place, seats))
-            .collect::<Result<_, Finding>>()?;
+        let plans: Vec<(&PoolConfig, Shape, u8)> =
+            pools.map(|(pool, place)| plan(pool, place, seats)).collect::<Result<_, Finding>>()?;
         check_memory(&plans, granted_bytes())?;
         let pools = plans.into_iter().map(|(pool, shape, workers)| {
             let force = pool.request.force;

@@ -9,13 +9,7 @@ use std::os::fd::AsFd;
 use super::*;
 
 /// Send the head of a response; its body follows as the connection is settled.
-pub(super) fn begin(
-    conn: &mut Conn,
-    id: ConnId,
-    http: &mut Http,
-    response: &Response,
-    lent: Lent,
-) {
+pub(super) fn begin(conn: &mut Conn, id: ConnId, http: &mut Http, response: &Response, lent: Lent) {
     // The upload ends with the stage: who has answered reads no more of it.
     end_stage(conn);
     respond(conn, http, &response.head(), ResponseLength::Known(lent.len() as u64));

@@ -727,13 +727,8 @@ fn answer_stream(conn: &mut Conn, id: ConnId, http: &mut Http, response: &mut Re
     };
     let keep_alive =
         keep_alive.map(|(interval, text)| KeepAlive { interval, text, next: http.now + interval });
-    exchange.stage = Stage::Streaming(Box::new(Streaming {
-        body,
-        source,
-        failed,
-        trailers,
-        keep_alive,
-    }));
+    exchange.stage =
+        Stage::Streaming(Box::new(Streaming { body, source, failed, trailers, keep_alive }));
     conn.exchange = Some(exchange);
     pump(conn, http);
 }

@@ -190,7 +190,8 @@ fn bodies_of_all_borders_go_there_and_back() {
     let all = SLOT + 15 * BLOCK;
     for target in ["/plain?echo", "/async?echo"] {
         for border in [0, SLOT, SLOT + BLOCK, all, 2 << 20] {
-            for bytes in [border.saturating_sub(150), border.saturating_sub(1), border, border + 1] {
+            for bytes in [border.saturating_sub(150), border.saturating_sub(1), border, border + 1]
+            {
                 let body = content(bytes);
                 let mut writer = stream.try_clone().unwrap();
                 let sent = body.clone();
@@ -343,9 +344,7 @@ fn a_client_that_leaves_takes_its_job_along() {
     served.wait_started(1);
     crate::sys::socket::discard_on_close(gone.as_fd()).unwrap();
     drop(gone);
-    wait_for("the worker is not told", || {
-        served.pool.told.withdrawn.load(Ordering::SeqCst) == 1
-    });
+    wait_for("the worker is not told", || served.pool.told.withdrawn.load(Ordering::SeqCst) == 1);
     let mut stream = served.shard.connect();
     get(&mut stream, "/plain?bytes=3");
     assert_eq!(read(&mut stream).1, b"xxx");
@@ -360,9 +359,7 @@ fn a_client_that_leaves_in_mid_stream_ends_it() {
     read_head(&mut gone);
     crate::sys::socket::discard_on_close(gone.as_fd()).unwrap();
     drop(gone);
-    wait_for("the worker is not told", || {
-        served.pool.told.withdrawn.load(Ordering::SeqCst) == 1
-    });
+    wait_for("the worker is not told", || served.pool.told.withdrawn.load(Ordering::SeqCst) == 1);
     served.finish();
 }
 
@@ -402,9 +399,7 @@ fn a_half_closed_client_counts_as_one_that_left() {
     let mut all = String::new();
     stream.read_to_string(&mut all).unwrap();
     assert!(all.ends_with("hello"), "what was answered before arrives, and nothing more: {all}");
-    wait_for("the worker is not told", || {
-        served.pool.told.withdrawn.load(Ordering::SeqCst) == 1
-    });
+    wait_for("the worker is not told", || served.pool.told.withdrawn.load(Ordering::SeqCst) == 1);
     served.finish();
 }
 
@@ -451,9 +446,7 @@ fn a_worker_that_takes_too_long_is_not_waited_for() {
     get(&mut stream, "/short?hold");
     let (head, _) = read(&mut stream);
     assert_eq!(status(&head), "504", "{head}");
-    wait_for("the worker is not told", || {
-        served.pool.told.withdrawn.load(Ordering::SeqCst) == 1
-    });
+    wait_for("the worker is not told", || served.pool.told.withdrawn.load(Ordering::SeqCst) == 1);
     assert!(ask(&mut stream, "/hello").ends_with("hello"), "the connection goes on");
     served.finish();
 }
@@ -461,8 +454,7 @@ fn a_worker_that_takes_too_long_is_not_waited_for() {
 /// Only the pool's time counts for its requests.
 #[test]
 fn the_time_for_handlers_of_the_shard_is_not_for_workers() {
-    let limits =
-        HttpLimits { handler_timeout: Duration::from_millis(50), ..HttpLimits::default() };
+    let limits = HttpLimits { handler_timeout: Duration::from_millis(50), ..HttpLimits::default() };
     let served = Served::with(1, 64, limits, SETTINGS);
     let mut stream = served.shard.connect();
     get(&mut stream, "/plain?hold");
@@ -483,9 +475,7 @@ fn a_silent_stream_is_cut() {
     let _reset = stream.read_to_end(&mut all);
     let text = String::from_utf8_lossy(&all);
     assert!(text.contains("200 OK") && !text.contains("\r\n0\r\n"), "{text}");
-    wait_for("the worker is not told", || {
-        served.pool.told.withdrawn.load(Ordering::SeqCst) == 1
-    });
+    wait_for("the worker is not told", || served.pool.told.withdrawn.load(Ordering::SeqCst) == 1);
     served.finish();
 }
 
@@ -646,9 +636,7 @@ fn a_shard_whose_time_is_over_takes_its_jobs_back() {
     served.shard.drain(Duration::from_millis(100));
     assert_eq!(served.shard.hear(), FromChild::AcceptClosed);
     assert!(matches!(served.shard.thread.join().unwrap().unwrap(), End::Drained));
-    wait_for("the worker is not told", || {
-        served.pool.told.withdrawn.load(Ordering::SeqCst) == 1
-    });
+    wait_for("the worker is not told", || served.pool.told.withdrawn.load(Ordering::SeqCst) == 1);
     served.pool.stop(served.workers);
 }
 

@@ -113,10 +113,19 @@ struct Running {
 
 enum Task {
     /// The beginning of the body, and whether more of it comes.
-    Echo { opened: bool, body: Vec<u8>, ended: bool },
+    Echo {
+        opened: bool,
+        body: Vec<u8>,
+        ended: bool,
+    },
     Hold,
     /// Pieces left, bytes of a piece, bytes of the current one that are sent.
-    Stream { pieces: usize, bytes: usize, sent: usize, ends: bool },
+    Stream {
+        pieces: usize,
+        bytes: usize,
+        sent: usize,
+        ends: bool,
+    },
 }
 
 fn work(region: &Arc<Region>, worker: WorkerIndex, told: &Told) {
@@ -256,13 +265,7 @@ fn open(server: &mut Server<Mapped>, job: &Job, length: Option<u64>) {
     server.open(job, draft, 200, out.head_bytes() as u32);
 }
 
-fn write(
-    server: &Server<Mapped>,
-    job: &Job,
-    draft: &Draft,
-    out: &ResponseOut<'_>,
-    body: &[u8],
-) {
+fn write(server: &Server<Mapped>, job: &Job, draft: &Draft, out: &ResponseOut<'_>, body: &[u8]) {
     let mut writer = Writer::new(server.world(), server.payload(job, draft));
     out.encode(&mut writer);
     writer.put(body);

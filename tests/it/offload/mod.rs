@@ -14,6 +14,7 @@ mod ledger;
 mod overload;
 mod peers;
 mod reader;
+mod selfcheck;
 mod stops;
 
 use std::time::{Duration, Instant};

@@ -55,17 +55,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
-    (
-        "supervisor",
-        &[
-            "config",
-            "exit",
-            "net::listener",
-            "offload",
-            "sys",
-            "telemetry",
-        ],
-    ),
+    ("supervisor", &["config", "exit", "net::listener", "offload", "sys", "telemetry"]),
     ("sys", &[]),
     // Of `config` only data: what to log.
     ("telemetry", &["config", "offload::layout", "sys"]),
