@@ -11,16 +11,19 @@ use ::http::Method;
 use crate::cli;
 use crate::config::placement::WorkerPlace;
 use crate::config::route::{self, Target};
-use crate::config::{Config, HalfClose, PoolConfig, Preload, Sources, is_pool_name};
+use crate::config::{
+    Config, HalfClose, PoolConfig, Preload, SPIN_ALWAYS, Sources, is_pool_name,
+};
 use crate::exit::Exit;
 use crate::handler::{Handler, IntoHandler, IntoResponse, Response};
 use crate::http::Error;
 use crate::offload::region::Region;
-use crate::router::{Builder, RouteError, Table};
+use crate::offload::server::SpinPolicy;
+use crate::router::{self, Builder, RouteError, Table};
 use crate::shard::{self, PoolSettings, PoolSetup, QueueWait, Setup, ShardIndex};
 use crate::supervisor::{self, Engine, ProbeError, Roles, ShardStart, TemplateStart};
 use crate::worker::template::{self, Seat};
-use crate::worker::{Pool, PoolCode};
+use crate::worker::{Pool, PoolCode, Route};
 
 /// Routes with their handlers.
 ///
@@ -49,12 +52,18 @@ use crate::worker::{Pool, PoolCode};
 pub struct App {
     routes: Builder<usize>,
     handlers: Vec<Handler>,
-    /// The route of each handler, as people know it.
-    names: Vec<String>,
+    /// The route of each handler.
+    named: Vec<Named>,
     /// The routes of pools, each with its handler.
     jobs: Vec<(String, usize)>,
     pools: Vec<(String, PoolCode)>,
     errors: Vec<AppError>,
+}
+
+/// A route as people know it, and the names of its parameters.
+struct Named {
+    name: String,
+    params: Vec<Box<str>>,
 }
 
 /// What is wrong with an application.
@@ -187,7 +196,8 @@ impl App {
         if self.handlers.is_empty() && config.routes.is_empty() {
             return cli::refuse(&route::nothing_to_serve(config.file.as_deref()));
         }
-        let (mut handlers, mut names) = (self.handlers, self.names);
+        let (mut handlers, named) = (self.handlers, self.named);
+        let mut names: Vec<String> = named.iter().map(|route| route.name.clone()).collect();
         let of_file = config.routes.iter().map(|route| {
             handlers.push(handler_of(&route.target));
             names.push(route.origin.to_string());
@@ -196,6 +206,7 @@ impl App {
         let table = Table::new(of_file, self.routes.build());
         // Each shard is a fork and takes its own copy of what is in here.
         let table = RefCell::new(Some((table, handlers)));
+        let named = RefCell::new(named);
         let shard = |start: ShardStart<'_>| {
             let (table, handlers) =
                 table.take().expect("a shard starts once in its process, from an untouched copy");
@@ -206,7 +217,10 @@ impl App {
             let name = &start.config.pools[usize::from(start.pool)].name;
             let found = pools.iter().find(|(known, _)| known == name);
             let (_, code) = found.expect("a pool without code does not start");
-            lead(start, code.clone())
+            let (_, handlers) =
+                table.take().expect("a template starts once in its process, from such a copy");
+            let routes = routes_of(name, handlers, named.take());
+            lead(start, code.clone(), routes)
         };
         let roles = Roles { probe: &probe, shard: &shard, template: &template, routes: &names };
         supervisor::run(config, roles)
@@ -216,6 +230,10 @@ impl App {
     /// are not placed.
     fn check_pools(&mut self, config: &Config) {
         for (route, handler) in &self.jobs {
+            if u16::try_from(*handler).is_err() {
+                let text = format!("{route} is one too many: a job can take one of 65536 routes");
+                self.errors.push(AppError::Pool(text));
+            }
             let Handler::Job(job) = &self.handlers[*handler] else { continue };
             let pool = self.pools.iter().find(|(name, _)| *name == job.pool);
             let wrong = match (pool, job.state) {
@@ -259,7 +277,7 @@ impl App {
                     self.jobs.push((format!("the route {route}"), self.handlers.len()));
                 }
                 self.handlers.push(handler);
-                self.names.push(route);
+                self.named.push(Named { name: route, params: router::parameter_names(pattern) });
             }
             Err(error) => self.errors.push(AppError::Route(error)),
         }
@@ -340,14 +358,35 @@ fn pools_of(config: &Config, regions: Vec<Arc<Region>>) -> Vec<PoolSetup> {
     config.pools.iter().zip(regions).map(setup).collect()
 }
 
+/// What the workers of a pool run, by the number of the route.
+fn routes_of(pool: &str, handlers: Vec<Handler>, named: Vec<Named>) -> Vec<Option<Route>> {
+    let routes = handlers.into_iter().zip(named).map(|(handler, Named { name, params })| {
+        let Handler::Job(job) = handler else { return None };
+        (job.pool == pool).then_some(Route { name, params, run: job.run })
+    });
+    routes.collect()
+}
+
+/// How long a worker looks for jobs: where that takes nobody's time.
+fn spin_of(worker: &WorkerPlace, window: Duration) -> SpinPolicy {
+    let window_ns = u64::try_from(window.as_nanos()).unwrap_or(u64::MAX);
+    if !worker.spins || window_ns == 0 {
+        return SpinPolicy::NEVER;
+    }
+    // Who never sleeps does not ask how long it has been without work either.
+    let gap_ns = if window < SPIN_ALWAYS { window_ns } else { u64::MAX };
+    SpinPolicy { window_ns, gap_ns, beside_others: true }
+}
+
 /// The life of a pool's template, in its own process.
-fn lead(start: TemplateStart<'_>, code: PoolCode) -> Exit {
+fn lead(start: TemplateStart<'_>, code: PoolCode, routes: Vec<Option<Route>>) -> Exit {
     let (config, index) = (start.config, usize::from(start.pool));
     let (pool, place) = (&config.pools[index], &config.placement.pools[index]);
     let floating = config.placement.floating_cpus();
     let seat = |worker: &WorkerPlace| Seat {
         cpus: worker.cpu.map_or_else(|| floating.clone(), |cpu| vec![cpu]),
         background: worker.background,
+        spin: spin_of(worker, config.spin),
     };
     template::run(template::Setup {
         pool: &pool.name,
@@ -356,6 +395,10 @@ fn lead(start: TemplateStart<'_>, code: PoolCode) -> Exit {
         env: &pool.env,
         nice: pool.nice,
         seats: place.workers.iter().map(seat).collect(),
+        region: Arc::new(start.region),
+        routes,
+        jobs_max: pool.concurrency,
+        threads: pool.threads,
         generation: start.generation,
         channel: start.channel,
         signals: start.signals,

@@ -40,8 +40,8 @@ pub use pool::{
     is_pool_name,
 };
 pub use resolved::{
-    Config, EngineWish, Idle, LogConfig, LogFormat, LogLevel, ServerConfig, ShardConfig,
-    ShutdownConfig,
+    Config, EngineWish, Idle, LogConfig, LogFormat, LogLevel, SPIN_ALWAYS, ServerConfig,
+    ShardConfig, ShutdownConfig,
 };
 pub use route::RouteConfig;
 pub use settings::{PoolSettings, Purpose, Setting, Settings, Sources, Values};

@@ -332,5 +332,5 @@ fn log_format(word: &str) -> LogFormat {
 
 const SPIN: Duration = Duration::from_micros(25);
 const SPIN_FOR_LATENCY: Duration = Duration::from_micros(100);
-/// After which even a worker that never sleeps looks around once.
-const SPIN_ALWAYS: Duration = Duration::from_millis(250);
+/// `Config::spin` of workers that never sleep: after so long they look around once.
+pub const SPIN_ALWAYS: Duration = Duration::from_millis(250);

@@ -14,7 +14,7 @@ use corewise::config::{Config, Machine, Purpose, Sources};
 use corewise::sys::process::own_pid;
 use corewise::{App, Exit, Pool, Request, offload};
 
-use super::{Server, Story, ask_http, children_of, is_alive, shard, signal, wait_until};
+use super::{Server, Story, ask_http, children_of, is_alive, jobs, shard, signal, wait_until};
 
 pub(crate) const STORIES: [(&str, Story); 17] = [
     ("pools_start_in_order_and_stop_in_reverse", pools_start_in_order_and_stop_in_reverse),
@@ -72,6 +72,7 @@ const CAP_SYS_NICE: u32 = 23;
 /// Runs the application whose pool behaves as `mode` says.
 pub(crate) fn serve(mode: &str, flags: &[String]) -> Exit {
     let app = App::new().get("/light", light).pool("cpu", pool(mode.to_owned()));
+    let app = jobs::add(app);
     let app = match mode {
         "pool-wrong-type" => app.get("/heavy", offload("cpu", wrong)),
         "pool-unknown" => app.get("/heavy", offload("gpu", heavy)),
@@ -153,7 +154,7 @@ fn places() -> Vec<WorkerPlace> {
 
 /// Starts a server in a session of its own, by which everything that comes of it is found, and
 /// waits until all its workers are there.
-fn start(mode: &str, flags: &[&str]) -> Server {
+pub(crate) fn start(mode: &str, flags: &[&str]) -> Server {
     let server = Server::start_by(in_a_session(), mode, flags);
     if !server.ready.is_empty() {
         wait_until("every worker", || workers(&server).len() == places().len());
@@ -168,7 +169,7 @@ fn in_a_session() -> Command {
 }
 
 /// The living children of a server by what `ps` shows of them.
-fn members(server: &Server) -> BTreeMap<String, u32> {
+pub(crate) fn members(server: &Server) -> BTreeMap<String, u32> {
     let title = |pid: u32| fs::read_to_string(format!("/proc/{pid}/cmdline")).ok();
     let children = children_of(server.pid()).into_iter();
     let named = children.filter_map(|pid| {
@@ -179,11 +180,11 @@ fn members(server: &Server) -> BTreeMap<String, u32> {
     named.collect()
 }
 
-fn member(server: &Server, name: &str) -> u32 {
+pub(crate) fn member(server: &Server, name: &str) -> u32 {
     members(server).get(name).copied().unwrap_or_else(|| panic!("no {name}"))
 }
 
-fn workers(server: &Server) -> BTreeMap<String, u32> {
+pub(crate) fn workers(server: &Server) -> BTreeMap<String, u32> {
     let mut members = members(server);
     members.retain(|name, _| name.starts_with("cpu/") && name != "cpu/template");
     members
@@ -510,7 +511,7 @@ fn memory_that_is_refused_is_71() {
         // More than the machine has: to ask for it would be the end of somebody.
         (Server::start("pool-good", &huge), memory, "write a smaller `slots`"),
         // The address space has no room for it.
-        (start_limited("-v 300000", &large), memory, "ulimit -v"),
+        (start_limited("-v 200000", &large), memory, "ulimit -v"),
         (start_limited("-n 20", &[]), descriptors, "ulimit -Hn"),
     ] {
         let (code, stderr) = server.end();

@@ -107,6 +107,15 @@ pub enum Interest {
     Room,
 }
 
+/// All that a job waits for in its streams: it goes on as soon as one of them has come.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Interests {
+    /// An item of the request.
+    pub item: bool,
+    /// Room for an item of the answer.
+    pub room: bool,
+}
+
 /// Why nothing can be sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Unsent {
@@ -300,6 +309,14 @@ impl Link {
         self.own.unwanted = true;
         self.received.ended = true;
         self.publish(world);
+    }
+
+    /// Whether this end may have one more block when `free` of `count` are: one that holds blocks
+    /// already leaves the last quarter to others, or slow readers would keep all of them.
+    #[must_use]
+    pub fn may_take_block(&self, free: usize, count: u16) -> bool {
+        let holds_none = self.sent.acked == self.own.seq;
+        free > if holds_none { 0 } else { usize::from(count) / 4 }
     }
 
     /// Whether what is waited for has come.

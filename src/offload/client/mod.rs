@@ -423,6 +423,12 @@ impl<W: World> Client<W> {
         }
     }
 
+    /// Blocks that are free.
+    #[must_use]
+    pub fn free_blocks(&self) -> usize {
+        self.blocks.free()
+    }
+
     /// Slots that are free.
     #[must_use]
     pub fn free(&self) -> usize {

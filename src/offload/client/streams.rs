@@ -69,15 +69,23 @@ impl<W: World> Client<W> {
     }
 
     fn next_moved(&mut self) -> Option<SlotIndex> {
-        let starved = |client: &mut Self| {
-            if client.blocks.free() == 0 { None } else { client.starved.pop_front() }
-        };
-        self.moved.pop_front().or_else(|| starved(self))
+        if let Some(slot) = self.moved.pop_front() {
+            return Some(slot);
+        }
+        let fed = self.starved.iter().position(|&slot| self.may_take_block(slot))?;
+        self.starved.remove(fed)
     }
 
     /// Whether `poll_moved` has something to say.
     pub(super) fn has_moved(&self) -> bool {
-        !self.moved.is_empty() || (!self.starved.is_empty() && self.blocks.free() > 0)
+        !self.moved.is_empty() || self.starved.iter().any(|&slot| self.may_take_block(slot))
+    }
+
+    /// Whether a slot's stream may have a block, should it want one.
+    fn may_take_block(&self, slot: SlotIndex) -> bool {
+        let stream = self.bodies[index(slot)].stream.as_ref();
+        let (free, count) = (self.blocks.free(), self.blocks.count());
+        stream.is_none_or(|stream| stream.link.may_take_block(free, count))
     }
 
     /// Sends the beginning of `bytes`, as much as a block holds; how much that was.
@@ -118,7 +126,8 @@ impl<W: World> Client<W> {
         item: impl FnOnce(Piece) -> Item,
     ) -> Result<Piece, Unsent> {
         self.check_room(ticket)?;
-        let Some(block) = self.blocks.take() else {
+        let block = if self.may_take_block(ticket.slot) { self.blocks.take() } else { None };
+        let Some(block) = block else {
             if !self.starved.contains(&ticket.slot) {
                 self.starved.push_back(ticket.slot);
             }

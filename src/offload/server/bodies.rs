@@ -84,6 +84,12 @@ impl<W: World> Server<W> {
         self.blocks.give_all_back(&draft.extents);
     }
 
+    /// Blocks that are free, after a look at what shards have read.
+    pub fn free_blocks(&mut self) -> usize {
+        self.collect_lent();
+        self.blocks.free()
+    }
+
     /// Lists the blocks of a draft that hold so many bytes; the others are free again.
     pub(super) fn list(&mut self, job: &Job, draft: Draft, bytes: u32) -> Extents {
         assert!(bytes as usize <= self.payload(job, &draft).capacity(), "a message fits its draft");
@@ -112,9 +118,9 @@ impl<W: World> Server<W> {
         }
     }
 
-    /// Whether a block is free, or was given back by a shard.
-    pub(super) fn has_block(&self) -> bool {
-        self.blocks.free() > 0 || self.lent.has_news(|slot| state_of(&self.world, slot))
+    /// Whether a shard has read what `collect_lent` would take back.
+    pub(super) fn has_lent_news(&self) -> bool {
+        self.lent.has_news(|slot| state_of(&self.world, slot))
     }
 }
 

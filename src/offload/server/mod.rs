@@ -360,7 +360,7 @@ impl<W: World> Server<W> {
                 self.running[at].told = true;
                 Next::Withdrawn(self.running[at].place)
             } else if self.has_moved(&self.running[at]) {
-                self.running[at].stream.iter_mut().for_each(|stream| stream.forget_interest());
+                self.running[at].stream.iter_mut().for_each(|stream| stream.forget_interests());
                 Next::Moved(self.running[at].place)
             } else {
                 continue;

@@ -5,7 +5,7 @@
 use super::{Draft, Job, JobId, Running, Server};
 use crate::offload::blocks::Extents;
 use crate::offload::chunks::{
-    Broken, Interest, Item, Link, PIECE_BYTES_MAX, Piece, StreamItem, Unsent,
+    Broken, Interest, Interests, Item, Link, PIECE_BYTES_MAX, Piece, StreamItem, Unsent,
 };
 use crate::offload::counters::WorkerCounter;
 use crate::offload::listing;
@@ -21,13 +21,13 @@ pub(super) struct Stream {
     /// How the head of the answer lies, once it was sent.
     head: Option<(Response, Extents)>,
     /// What the job waits for.
-    interest: Option<Interest>,
+    interests: Interests,
 }
 
 impl Stream {
     /// What it waits for has been said to have come.
-    pub(super) fn forget_interest(&mut self) {
-        self.interest = None;
+    pub(super) fn forget_interests(&mut self) {
+        self.interests = Interests::default();
     }
 }
 
@@ -88,7 +88,14 @@ impl<W: World> Server<W> {
     ) -> Result<Piece, Unsent> {
         self.check_room(place)?;
         self.collect_lent();
-        let Some(block) = self.blocks.take() else {
+        let (free, count) = (self.blocks.free(), self.blocks.count());
+        let may = |stream: &Stream| stream.link.may_take_block(free, count);
+        let block = if self.stream(place).is_some_and(|(_, stream)| may(stream)) {
+            self.blocks.take()
+        } else {
+            None
+        };
+        let Some(block) = block else {
             self.count(WorkerCounter::WindowStalls, 1);
             return Err(Unsent::NoBlocks);
         };
@@ -178,11 +185,11 @@ impl<W: World> Server<W> {
         }
     }
 
-    /// What [`super::Next::Moved`] is to be said for, once; `None` takes the wish back. It is said
-    /// at once when it has come already.
-    pub fn wait_for(&mut self, job: &Job, interest: Option<Interest>) {
+    /// What [`super::Next::Moved`] is to be said for, once; it is said at once for what has come
+    /// already. Nothing takes the wish back.
+    pub fn wait_for(&mut self, job: &Job, interests: Interests) {
         if let Some((_, stream)) = self.stream(job.place) {
-            stream.interest = interest;
+            stream.interests = interests;
         }
     }
 
@@ -218,7 +225,7 @@ impl<W: World> Server<W> {
         let stream = running.stream.get_or_insert_with(|| {
             let shard = Side::Shard(place.shard);
             let link = Link::of_worker(&self.world, words, place.generation, shard);
-            Box::new(Stream { link, head: None, interest: None })
+            Box::new(Stream { link, head: None, interests: Interests::default() })
         });
         Some((&self.world, stream))
     }
@@ -237,28 +244,35 @@ impl<W: World> Server<W> {
 
     /// Whether what the stream of a job waits for has come.
     pub(super) fn has_moved(&self, job: &Running) -> bool {
-        let Some(stream) = &job.stream else { return false };
-        match stream.interest {
-            None => false,
-            Some(interest) if stream.link.has_news(&self.world, interest) => true,
-            Some(Interest::Item) => stream.link.has_ended(),
-            Some(Interest::Room) => match stream.link.room() {
-                Ok(()) => self.has_block(),
-                Err(Unsent::Over) => true,
-                Err(_) => false,
-            },
+        job.stream.as_deref().is_some_and(|stream| {
+            let Interests { item, room } = stream.interests;
+            (item && self.has_item(stream)) || (room && self.has_room(stream))
+        })
+    }
+
+    fn has_item(&self, stream: &Stream) -> bool {
+        stream.link.has_ended() || stream.link.has_news(&self.world, Interest::Item)
+    }
+
+    fn has_room(&self, stream: &Stream) -> bool {
+        let may_take = || {
+            stream.link.may_take_block(self.blocks.free(), self.blocks.count())
+                || self.has_lent_news()
+        };
+        match stream.link.room() {
+            _ if stream.link.has_news(&self.world, Interest::Room) => true,
+            Ok(()) => may_take(),
+            Err(unsent) => unsent == Unsent::Over,
         }
     }
 
     /// Says what a shard is to wake this worker for; a fence follows, then the look.
     pub(super) fn publish_wants(&mut self) {
         let mut wants = Wants::default();
-        for job in &self.running {
-            wants = match job.stream.as_ref().and_then(|stream| stream.interest) {
-                None => wants,
-                Some(Interest::Item) => wants.and(Wants::ITEM),
-                Some(Interest::Room) => wants.and(Wants::ROOM),
-            };
+        for stream in self.running.iter().filter_map(|job| job.stream.as_ref()) {
+            let Interests { item, room } = stream.interests;
+            wants = if item { wants.and(Wants::ITEM) } else { wants };
+            wants = if room { wants.and(Wants::ROOM) } else { wants };
         }
         if wants != self.wants {
             wants.publish(&self.world, self.worker);

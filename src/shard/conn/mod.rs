@@ -8,12 +8,9 @@ mod job;
 pub(super) mod lend;
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use ::http::{HeaderName, HeaderValue, StatusCode};
@@ -23,11 +20,11 @@ use super::desk::{Desks, Lead, Lent, Reply};
 use super::ready::{ConnNotify, Ready};
 use crate::executor::{self, Task};
 use crate::handler::body::{self, Next, Trailers};
+use crate::handler::guarded::{FirstStep, Guarded, Panicked, first_step};
 use crate::handler::request::Payload;
 use crate::handler::response::{Content, Stream};
 use crate::handler::{
-    Body, BodyError, Handler, IntoResponse, LocalFuture, Notify, Request, Response, Sender, TaskFn,
-    scratch,
+    Body, BodyError, Handler, IntoResponse, LocalFuture, Notify, Request, Response, Sender, scratch,
 };
 use crate::http::h1::{Close, Connection, Event, Received};
 use crate::http::{BodyLength, Error, Preamble, ResponseHead, ResponseLength, Time};
@@ -468,8 +465,10 @@ fn start_task(conn: &mut Conn, id: ConnId, http: &mut Http, handler: usize, leng
         request.body = Payload::Stream(body);
         sender
     });
-    match first_step(function, request) {
-        FirstStep::Answer(mut response) => {
+    let step = first_step(|| function(request))
+        .unwrap_or_else(|Panicked| FirstStep::Ready(Error::Internal.into_response()));
+    match step {
+        FirstStep::Ready(mut response) => {
             if let Some(upload) = upload {
                 let stage =
                     Stage::Collecting { request: Request::new(), body: Vec::new(), handler };
@@ -487,61 +486,12 @@ fn start_task(conn: &mut Conn, id: ConnId, http: &mut Http, handler: usize, leng
     }
 }
 
-enum FirstStep {
-    Answer(Response),
-    Pending(LocalFuture<Response>),
-}
-
-/// Call an async handler and poll its future once: one that need not wait costs no task.
-fn first_step(function: &TaskFn, request: Request) -> FirstStep {
-    let step = catch_unwind(AssertUnwindSafe(|| {
-        let mut future = function(request);
-        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(response) => FirstStep::Answer(response),
-            Poll::Pending => FirstStep::Pending(future),
-        }
-    }));
-    step.unwrap_or_else(|_| FirstStep::Answer(Error::Internal.into_response()))
-}
-
 /// A pending handler as a task: leaves the response where the connection finds it.
 async fn run_handler(future: LocalFuture<Response>, answer: Rc<Answer>, notify: Rc<ConnNotify>) {
     let response =
         Guarded::new(future).await.unwrap_or_else(|Panicked| Error::Internal.into_response());
     *answer.borrow_mut() = Some(response);
     notify.notify();
-}
-
-/// A future whose panics are a result, also those of what it drops.
-struct Guarded<T>(Option<LocalFuture<T>>);
-
-struct Panicked;
-
-impl<T> Guarded<T> {
-    fn new(future: LocalFuture<T>) -> Self {
-        Self(Some(future))
-    }
-}
-
-impl<T> Future for Guarded<T> {
-    type Output = Result<T, Panicked>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(future) = &mut self.0 else { return Poll::Ready(Err(Panicked)) };
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-            Ok(poll) => poll.map(Ok),
-            Err(_) => Poll::Ready(Err(Panicked)),
-        }
-    }
-}
-
-impl<T> Drop for Guarded<T> {
-    fn drop(&mut self) {
-        // A client that leaves drops its handler: a panic in a destructor there is that
-        // request's, reported by the hook, and not the end of the shard.
-        let future = self.0.take();
-        let _reported = catch_unwind(AssertUnwindSafe(|| drop(future)));
-    }
 }
 
 /// Body bytes of the request.

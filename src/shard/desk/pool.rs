@@ -179,7 +179,8 @@ impl Desk {
     /// Whether there is nothing to do and nothing to keep.
     pub(super) fn is_idle(&self) -> bool {
         // Leads and answers that connections still hold have a share in the tray.
-        self.client.is_idle() && self.jobs.is_empty() && Rc::strong_count(&self.tray) == 1
+        let is_held = Rc::strong_count(&self.tray) > 1;
+        self.client.is_idle() && self.jobs.is_empty() && self.faults.is_empty() && !is_held
     }
 
     /// Whether no job is under way.

@@ -248,8 +248,11 @@ fn what_was_not_taken_leaves_nothing_behind() {
     }
     drop(leads);
     fixture.turn();
+    assert!(fixture.desks.is_done());
+    // No worker looks at what they left in the queue, so the shard does, in its time.
+    fixture.now.set(fixture.now.get() + 1_000_000_000);
     fixture.turn();
-    assert!(!fixture.desks.busy && fixture.desks.is_done());
+    assert!(!fixture.desks.busy);
     assert!(fixture.offer(b"").is_ok());
 }
 

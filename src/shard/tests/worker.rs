@@ -292,7 +292,9 @@ fn advance(server: &mut Server<Mapped>, mut one: Running, told: &Told) -> Option
             echo(server, &one.job, opened, body, ended)
         }
         Task::Stream { pieces, bytes, sent, ends } => {
-            stream(server, &one.job, (pieces, sent), *bytes) && *ends
+            stream(server, &one.job, (pieces, sent), *bytes)
+                && *ends
+                && end(server, &one.job)
         }
     };
     if is_over {
@@ -343,7 +345,7 @@ fn echo(
     }
 }
 
-/// Sends what goes; whether all was sent.
+/// Sends what goes; whether all bytes were sent.
 fn stream(
     server: &mut Server<Mapped>,
     job: &Job,
@@ -360,8 +362,12 @@ fn stream(
             (*pieces, *sent) = (*pieces - 1, 0);
         }
     }
+    true
+}
+
+fn end(server: &mut Server<Mapped>, job: &Job) -> bool {
     let mut trailers = Vec::new();
     let fields = [(HeaderName::from_static("x-last"), HeaderValue::from_static("yes"))];
     encode_trailers(&fields, &mut trailers).unwrap();
-    server.send_end(job, &trailers).is_ok()
+    matches!(server.send_end(job, &trailers), Ok(()) | Err(Unsent::Over))
 }
