@@ -321,6 +321,8 @@ fn work(process: &Process<'_>, worker: WorkerIndex, ledger: &Ledger) {
             match go_on(process, &mut server, &mut tasks[at], ledger) {
                 Step::Done => drop(tasks.swap_remove(at)),
                 Step::More => {}
+                // Nobody goes on with what was taken back.
+                Step::Stuck(_) if tasks[at].withdrawn => {}
                 Step::Stuck(interests) => {
                     let job = tasks[at].answering.job.as_ref().expect("it runs");
                     server.wait_for(job, interests);
