@@ -4,7 +4,8 @@ BIND ?= 127.0.0.1
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-offload bench-promise bench-quick peers ci model loom soak fuzz docs fmt clean
+.PHONY: help run test check bench bench-offload bench-promise bench-quick peers ci model loom kills
+.PHONY: tsan soak fuzz docs fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -62,7 +63,20 @@ model: ## the slot protocol in every order, and how each defect fails (CASE=name
 loom: ## how shards and workers wait for each other, under the memory model (a part of test)
 	cargo test --locked --lib offload::tests::kernels
 
-soak: ## the tests that need minutes each
+kills: ## real processes of the slot protocol die and write garbage (a part of test; ARGS=name)
+	@tools/setup cargo cc python3
+	cargo test --locked --test offload -- $(ARGS)
+
+tsan: ## the slot protocol under ThreadSanitizer, and a late write that it must report
+	@tools/setup cargo cc
+	RUSTC_BOOTSTRAP=1 \
+	RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer --cfg corewise_tsan" \
+		cargo test --locked --target-dir target/tsan --test offload \
+		--target $$(rustc -vV | sed -n 's/^host: //p')
+
+soak: ## the tests that need minutes each (COREWISE_STORM_SECONDS, COREWISE_STORM_KILLS)
+	@tools/setup cargo cc python3
+	cargo test --release --locked --test offload -- --ignored
 	cargo test --release --locked --test it -- --ignored --test-threads 1
 
 fuzz: ## 20 million executions of the mutator (COREWISE_FUZZ_EXECUTIONS, COREWISE_FUZZ_SEED)

@@ -32,6 +32,8 @@ use crate::sys::descriptors;
 const IO_MEMORY_BYTES: usize = 256 << 10;
 /// Entries of each of glommio's three rings.
 const RING_DEPTH: usize = 128;
+/// How long to sleep where nothing can wake us.
+const NAP: Duration = Duration::from_millis(10);
 
 thread_local! {
     /// Tasks spawned here and not yet ended.
@@ -392,20 +394,17 @@ impl Lookout {
     }
 
     /// Sleep until the descriptor is readable, `until`, or `ready` says that there is work;
-    /// `ready` is asked on every wake and keeps the waker.
-    ///
-    /// # Errors
-    /// When the process is out of descriptors.
-    pub async fn wait(
-        &mut self,
-        until: Instant,
-        ready: impl FnMut(&Context<'_>) -> bool,
-    ) -> io::Result<()> {
-        if !self.posted.get() {
-            self.post()?;
+    /// `ready` is asked on every wake and keeps the waker. While the process is out of descriptors
+    /// the sleep is a nap.
+    pub async fn wait(&mut self, until: Instant, ready: impl FnMut(&Context<'_>) -> bool) {
+        let mut until = until;
+        if !self.posted.get()
+            && let Err(error) = self.post()
+        {
+            tracing::debug!(%error, "no descriptor to sleep at");
+            until = until.min(Instant::now() + NAP);
         }
         self.rung.wait(Some(until), ready).await;
-        Ok(())
     }
 
     /// Posts a task for the next time that the descriptor is readable. It may outlast a sleep:
@@ -416,8 +415,8 @@ impl Lookout {
         posted.set(true);
         let listening = async move {
             if let Err(error) = readable(&fd).await {
-                tracing::error!(%error, "a descriptor could not be waited for");
-                sleep(Duration::from_millis(10)).await;
+                tracing::debug!(%error, "a descriptor could not be waited for");
+                sleep(NAP).await;
             }
             posted.set(false);
             rung.ring();

@@ -60,6 +60,13 @@ impl Blocks {
         self.warm.len() + self.cold.len()
     }
 
+    /// How many of the free ones are for those alone who cannot go on without: the last quarter,
+    /// at least one. Others would hold them while they wait for somebody who waits for a block.
+    #[must_use]
+    pub fn reserved(&self) -> usize {
+        (self.holders.len() / 4).max(1).min(self.holders.len())
+    }
+
     /// Takes a free block; `None` when all are in use.
     #[must_use]
     pub fn take(&mut self) -> Option<BlockIndex> {

@@ -82,6 +82,9 @@ impl Payload {
     /// # Panics
     /// Panics if it does not hold so many.
     pub fn write(&self, world: &impl World, at: usize, bytes: &[u8]) {
+        if let Some(span) = self.inline_part(at, bytes.len()) {
+            return world.copy_in(span, bytes);
+        }
         let mut rest = bytes;
         for span in self.spans(world.layout(), at, bytes.len()) {
             let (now, later) = rest.split_at(span.bytes() as usize);
@@ -95,12 +98,21 @@ impl Payload {
     /// # Panics
     /// Panics if it does not hold so many.
     pub fn read(&self, world: &impl World, at: usize, into: &mut [u8]) {
+        if let Some(span) = self.inline_part(at, into.len()) {
+            return world.copy_out(span, into);
+        }
         let mut rest = into;
         for span in self.spans(world.layout(), at, rest.len()) {
             let (now, later) = rest.split_at_mut(span.bytes() as usize);
             world.copy_out(span, now);
             rest = later;
         }
+    }
+
+    /// The memory of so many bytes from byte `at` on if all of them lie in the slot.
+    fn inline_part(&self, at: usize, bytes: usize) -> Option<Span> {
+        let (at, bytes) = (u32::try_from(at).ok()?, u32::try_from(bytes).ok()?);
+        self.inline.behind(at)?.first(bytes)
     }
 
     /// The memory of so many bytes from byte `at` on, in order: whoever sends from it needs it.

@@ -164,7 +164,7 @@ async fn work(serving: &mut Serving, mut orders: Orders<'_>, mut rest: Rest) -> 
             Life::Leaving { until } if now >= until => {
                 let jobs = serving.running();
                 if jobs > 0 {
-                    tracing::warn!(jobs, "the time to finish what runs is over");
+                    tracing::warn!(jobs, "leaving, though not all jobs are done");
                 }
                 return Ok(());
             }

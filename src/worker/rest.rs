@@ -100,7 +100,7 @@ impl Rest {
         self.polled = now;
         executor::census().await;
         let until = Instant::now() + Duration::from_nanos(until.saturating_sub(now));
-        self.lookout.wait(until, |cx| ready.is_ready(cx)).await?;
+        self.lookout.wait(until, |cx| ready.is_ready(cx)).await;
         self.look(now, 0)
     }
 

@@ -301,7 +301,11 @@ impl Serving {
         if let Err(error) = read {
             return Err((job, error.into()));
         }
-        request.body = RequestBody::Full(body.into());
+        if body.is_empty() {
+            self.spare = body;
+        } else {
+            request.body = RequestBody::Full(body.into());
+        }
         let response = call_plain(call, request, &route.name);
         self.take_body_back();
         if let Err((job, response)) = self.answer_whole(job, response) {

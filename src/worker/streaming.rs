@@ -37,6 +37,8 @@ pub(super) struct Streaming {
     _producer: Option<Task>,
     failed: Rc<Cell<bool>>,
     keep_alive: Option<KeepAlive>,
+    /// Whether it waits for room: then nobody is silent.
+    stuck: bool,
 }
 
 /// Where the bytes come from.
@@ -97,6 +99,7 @@ impl Streaming {
             _producer: None,
             failed: Rc::default(),
             keep_alive: None,
+            stuck: false,
         }
     }
 
@@ -126,11 +129,18 @@ impl Streaming {
 
     /// When it wants to be looked at although nothing has happened.
     pub(super) fn due(&self) -> u64 {
-        self.keep_alive.as_ref().map_or(u64::MAX, |keep_alive| keep_alive.next)
+        let keep_alive = self.keep_alive.as_ref().filter(|_| !self.stuck);
+        keep_alive.map_or(u64::MAX, |keep_alive| keep_alive.next)
     }
 
     /// Sends what can be sent now.
     pub(super) fn pump(&mut self, server: &mut Server<Mapped>, job: &Job, now: u64) -> Flow {
+        let flow = self.send(server, job, now);
+        self.stuck = flow == Flow::NeedsRoom;
+        flow
+    }
+
+    fn send(&mut self, server: &mut Server<Mapped>, job: &Job, now: u64) -> Flow {
         if !self.open(server, job) {
             return Flow::NeedsRoom;
         }

@@ -6,7 +6,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use corewise::offload::chunks::{Interest, StreamItem, Unsent};
+use corewise::offload::chunks::{Interests, StreamItem, Unsent};
 use corewise::offload::client::{Client, Ended, Refused, Terms};
 use corewise::offload::counters::{ShardCounter, WorkerCounter};
 use corewise::offload::death::Registry;
@@ -286,7 +286,7 @@ impl Worker {
                 Some(StreamItem::End(_)) => return self.complete(job),
                 Some(_) => return Err("the request broke off".into()),
                 None => {
-                    self.server.wait_for(&job, Some(Interest::Item));
+                    self.server.wait_for(&job, Interests { item: true, room: false });
                     self.coming = Some((job, read));
                     return Ok(());
                 }

@@ -311,12 +311,10 @@ impl Link {
         self.publish(world);
     }
 
-    /// Whether this end may have one more block when `free` of `count` are: one that holds blocks
-    /// already leaves the last quarter to others, or slow readers would keep all of them.
+    /// Whether blocks were sent that the other side has not taken, as far as is known.
     #[must_use]
-    pub fn may_take_block(&self, free: usize, count: u16) -> bool {
-        let holds_none = self.sent.acked == self.own.seq;
-        free > if holds_none { 0 } else { usize::from(count) / 4 }
+    pub fn holds_blocks(&self) -> bool {
+        self.sent.blocks.iter().any(Option::is_some)
     }
 
     /// Whether what is waited for has come.

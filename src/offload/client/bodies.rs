@@ -68,11 +68,13 @@ impl<W: World> Client<W> {
 
     fn draft_with(&mut self, bytes: u64, most: usize, opening: bool) -> Result<Draft, Refused> {
         let needed = listing::blocks_for(self.world.layout(), bytes);
-        let most = most.min(self.blocks.count().into());
+        // Who waits for a worker leaves the last blocks to those for whom a worker waits.
+        let reserved = self.blocks.reserved();
+        let most = most.min(usize::from(self.blocks.count()) - reserved);
         if needed > most as u64 || u32::try_from(bytes).is_err() {
             return Err(Refused::TooLong);
         }
-        if needed > self.blocks.free() as u64 {
+        if needed > 0 && needed > self.blocks.free().saturating_sub(reserved) as u64 {
             return Err(Refused::NoBlocks);
         }
         let slot = self.take_slot()?;
@@ -91,7 +93,6 @@ impl<W: World> Client<W> {
     /// # Panics
     /// Panics when the draft does not hold so many.
     pub fn submit_draft(&mut self, draft: Draft, bytes: u32, terms: Terms) -> Ticket {
-        assert!(bytes as usize <= self.payload(&draft).capacity(), "a message fits its draft");
         let Draft { slot, mut extents, opening } = draft;
         let needed = listing::blocks_for(self.world.layout(), bytes.into());
         self.blocks.trim(&mut extents, needed);
@@ -100,7 +101,9 @@ impl<W: World> Client<W> {
             (false, false) => Form::Extents,
             (false, true) => Form::Inline,
         };
-        self.bodies[index(slot)].request = extents;
+        if !extents.is_empty() {
+            self.bodies[index(slot)].request = extents;
+        }
         if opening {
             self.begin_stream(slot);
         }
@@ -219,8 +222,8 @@ impl<W: World> Client<W> {
     }
 
     /// Who has the job of a slot at the moment.
-    fn owner(&self, slot: SlotIndex) -> Option<WorkerIndex> {
-        // Relaxed: behind the fence of whoever asks.
+    pub(super) fn owner(&self, slot: SlotIndex) -> Option<WorkerIndex> {
+        // Relaxed: who must not miss a claim has a fence before this.
         self.owner_of(self.world.load(self.words(slot).state(), Ordering::Relaxed))
     }
 }

@@ -26,6 +26,9 @@ impl<W: World> Client<W> {
             // Pairs with the stores of `Server`, as above.
             word = self.world.load(self.words(slot).state(), Ordering::Acquire);
             sight = self.judge(slot, word);
+            // What the dead one lent is its successor's as soon as the slot says something else.
+            let worker = self.owner_of(word);
+            self.calls.extend(worker.map(Callee::Lender));
         }
         let (lease, action) = slot::look(lease, sight);
         if lease == Lease::Spoiled {

@@ -145,6 +145,8 @@ pub struct Client<W> {
     withdrawn: usize,
     /// When to look at all of them again.
     look_at: u64,
+    /// The time of this turn, once it was needed: the clock costs as much as half a job.
+    turn: Option<u64>,
     submissions: u64,
     fault: Option<Fault>,
     /// The queue cannot be trusted any more.
@@ -180,6 +182,7 @@ impl<W: World> Client<W> {
             leased: 0,
             withdrawn: 0,
             look_at: 0,
+            turn: None,
             submissions: 0,
             fault: None,
             broken: false,
@@ -219,8 +222,11 @@ impl<W: World> Client<W> {
         if self.broken {
             return Err(Refused::Broken);
         }
-        let room =
-            self.queue.room(&self.world).map_err(|error| self.handle_broken(error.into()))?;
+        let mut room = self.queue.known_room(&self.world);
+        if room == 0 {
+            let known = self.queue.room(&self.world);
+            room = known.map_err(|error| self.handle_broken(error.into()))?;
+        }
         if self.free.is_empty() {
             self.pass_withdrawn();
         }
@@ -235,7 +241,7 @@ impl<W: World> Client<W> {
     }
 
     fn submit_in_place(&mut self, slot: SlotIndex, form: Form, bytes: u32, terms: Terms) -> Ticket {
-        let now = self.world.now();
+        let now = *self.turn.get_or_insert_with(|| self.world.now());
         let request = Request { bytes, form, epoch: self.epoch };
         let job = Job {
             submitted: now,
@@ -260,6 +266,7 @@ impl<W: World> Client<W> {
     /// Wakes workers for everything that was submitted, sent, taken and released since the last
     /// call: once per turn.
     pub fn wake(&mut self) {
+        self.turn = None;
         if !self.calls.is_empty() {
             self.call_workers();
         }
@@ -345,6 +352,7 @@ impl<W: World> Client<W> {
     /// Looks who has died, and, when it is due, at every job: what is over, what was missed, and
     /// whether somebody should be woken for what has waited too long. Cheap when nothing is due.
     pub fn handle_timeout(&mut self, now: u64) {
+        self.turn = Some(now);
         // Pairs with the addition in `Registry::bury`: who sees it sees the life ended.
         let deaths = self.world.load(self.world.layout().deaths(), Ordering::Acquire);
         if deaths != self.deaths || (self.leased > 0 && now >= self.look_at) {

@@ -70,6 +70,8 @@ impl<W: World> Client<W> {
 
     fn next_moved(&mut self) -> Option<SlotIndex> {
         if let Some(slot) = self.moved.pop_front() {
+            // Whoever is told now tries again with a block too.
+            self.starved.retain(|&starved| starved != slot);
             return Some(slot);
         }
         let fed = self.starved.iter().position(|&slot| self.may_take_block(slot))?;
@@ -81,11 +83,13 @@ impl<W: World> Client<W> {
         !self.moved.is_empty() || self.starved.iter().any(|&slot| self.may_take_block(slot))
     }
 
-    /// Whether a slot's stream may have a block, should it want one.
+    /// Whether a slot's stream may have a block, should it want one. The last ones are for streams
+    /// that a worker waits for.
     fn may_take_block(&self, slot: SlotIndex) -> bool {
-        let stream = self.bodies[index(slot)].stream.as_ref();
-        let (free, count) = (self.blocks.free(), self.blocks.count());
-        stream.is_none_or(|stream| stream.link.may_take_block(free, count))
+        let Some(stream) = &self.bodies[index(slot)].stream else { return true };
+        let free = self.blocks.free();
+        free > self.blocks.reserved()
+            || (free > 0 && !stream.link.holds_blocks() && self.owner(slot).is_some())
     }
 
     /// Sends the beginning of `bytes`, as much as a block holds; how much that was.

@@ -37,16 +37,17 @@ impl<W: World> Server<W> {
     /// Takes blocks for a whole answer of so many bytes. `None` if it is too long, or not so many
     /// are free: it must be a stream then.
     pub fn draft(&mut self, bytes: u64) -> Option<Draft> {
-        self.draft_with(bytes, RESPONSE_EXTENTS_MAX)
+        self.draft_with(bytes, RESPONSE_EXTENTS_MAX, 0)
     }
 
     /// Takes blocks for the head of an answer that continues as a stream. `None` if it is too
     /// long, or not so many are free now: some are as soon as shards have read other answers.
     pub fn draft_opening(&mut self, head_bytes: u64) -> Option<Draft> {
-        self.draft_with(head_bytes, RESPONSE_OPENING_EXTENTS_MAX)
+        // It holds them for as long as the stream lasts, and pieces need some too.
+        self.draft_with(head_bytes, RESPONSE_OPENING_EXTENTS_MAX, self.blocks.reserved())
     }
 
-    fn draft_with(&mut self, bytes: u64, most: usize) -> Option<Draft> {
+    fn draft_with(&mut self, bytes: u64, most: usize, spared: usize) -> Option<Draft> {
         let needed = listing::blocks_for(self.world.layout(), bytes);
         if needed > most as u64 || u32::try_from(bytes).is_err() {
             return None;
@@ -55,7 +56,7 @@ impl<W: World> Server<W> {
             return Some(Draft { extents: Extents::default() });
         }
         self.collect_lent();
-        if needed > self.blocks.free() as u64 {
+        if needed > self.blocks.free().saturating_sub(spared) as u64 {
             return None;
         }
         let blocks = (0..needed).map(|_| self.blocks.take().expect("so many are free"));
@@ -91,8 +92,10 @@ impl<W: World> Server<W> {
     }
 
     /// Lists the blocks of a draft that hold so many bytes; the others are free again.
+    ///
+    /// # Panics
+    /// Panics when it does not hold so many.
     pub(super) fn list(&mut self, job: &Job, draft: Draft, bytes: u32) -> Extents {
-        assert!(bytes as usize <= self.payload(job, &draft).capacity(), "a message fits its draft");
         let Draft { mut extents } = draft;
         let needed = listing::blocks_for(self.world.layout(), bytes.into());
         self.blocks.trim(&mut extents, needed);

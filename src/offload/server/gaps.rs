@@ -1,6 +1,6 @@
-//! Whether it is worth to spin for the next job.
+//! Whether it is worth to spin: for the next job, or for what a stream waits for.
 
-/// How long this worker has been without work between two jobs lately.
+/// How long this worker has been without work between two jobs lately, or how long streams waited.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Gaps {
     /// Moving average in nanoseconds over about eight gaps.
@@ -13,6 +13,11 @@ impl Gaps {
     /// Begins long: spinning is to be earned.
     pub(super) const fn new() -> Self {
         Self { average: GAP_NS_MAX, ended: 0 }
+    }
+
+    /// Begins short: spinning is to be lost.
+    pub(super) const fn short() -> Self {
+        Self { average: 0, ended: 0 }
     }
 
     pub(super) fn handle_end(&mut self, now: u64) {

@@ -151,6 +151,10 @@ enum Phase {
     Roused,
     Spinning {
         until: u64,
+        /// Looks since the clock was read.
+        looks: u32,
+        /// For a job: others rely on it. Otherwise for a stream alone.
+        counted: bool,
     },
     Waiting,
 }
@@ -183,6 +187,10 @@ pub struct Server<W> {
     wants: Wants,
     spin: SpinPolicy,
     gaps: Gaps,
+    /// Of the streams of running jobs.
+    waits: Gaps,
+    /// A time that was read just now.
+    moment: Option<u64>,
     /// Claims nothing any more.
     draining: bool,
 }
@@ -218,6 +226,8 @@ impl<W: World> Server<W> {
             wants: Wants::default(),
             spin,
             gaps,
+            waits: Gaps::short(),
+            moment: None,
             draining: false,
         };
         server.publish_limit();
@@ -298,12 +308,13 @@ impl<W: World> Server<W> {
         (bytes, extents): (u32, Extents),
     ) {
         let response = Response { bytes, status, form, ending: Ending::Answered };
-        let now = self.world.now();
         let stream = self.retire(job.place).map(|stream| self.close_stream(*stream));
         self.finish(job.place, response);
         self.lend(job.place, extents);
         self.lend(job.place, stream.unwrap_or_default());
         self.publish_limit();
+        let now = self.world.now();
+        self.moment = Some(now);
         self.gaps.handle_end(now);
         self.count(WorkerCounter::Ok, 1);
         let service = now.saturating_sub(job.started);
@@ -361,6 +372,7 @@ impl<W: World> Server<W> {
                 Next::Withdrawn(self.running[at].place)
             } else if self.has_moved(&self.running[at]) {
                 self.running[at].stream.iter_mut().for_each(|stream| stream.forget_interests());
+                self.handle_moved();
                 Next::Moved(self.running[at].place)
             } else {
                 continue;
@@ -387,16 +399,21 @@ impl<W: World> Server<W> {
 
     /// Nothing was found: spin on, begin to, or go to sleep.
     fn poll_without_job(&mut self) -> Next {
-        let now = self.world.now();
-        match self.phase {
-            Phase::Spinning { until } if now < until => return Next::Spin,
-            Phase::Spinning { .. } => self.count(WorkerCounter::SpinMisses, 1),
-            _ if self.may_spin() => {
-                wake::set_spinning(&self.world, self.worker);
-                self.phase = Phase::Spinning { until: now.saturating_add(self.spin.window_ns) };
+        if let Phase::Spinning { until, looks, .. } = &mut self.phase {
+            *looks += 1;
+            if *looks < LOOKS_PER_TIME {
                 return Next::Spin;
             }
-            _ => {}
+            *looks = 0;
+            let until = *until;
+            let now = self.world.now();
+            self.moment = Some(now);
+            if now < until {
+                return Next::Spin;
+            }
+            self.count(WorkerCounter::SpinMisses, 1);
+        } else if self.begin_to_spin() {
+            return Next::Spin;
         }
         if self.is_over() {
             self.stop_spinning();
@@ -405,25 +422,57 @@ impl<W: World> Server<W> {
         if self.arm() { Next::Block } else { Next::Spin }
     }
 
+    /// Spins for the next job, or while a stream waits, if that is worth it.
+    fn begin_to_spin(&mut self) -> bool {
+        if self.spin.window_ns == 0 {
+            return false;
+        }
+        let waits = self.has_interests();
+        let counted = self.running.is_empty() && self.may_spin();
+        let now = *self.moment.get_or_insert_with(|| self.world.now());
+        if waits {
+            self.waits.handle_end(now);
+        }
+        // Whoever wakes a stream's worker is another process, and that takes a while.
+        let spins = counted || (waits && self.waits.are_below(self.spin.gap_ns.saturating_mul(4)));
+        if spins {
+            if counted {
+                wake::set_spinning(&self.world, self.worker);
+            }
+            let until = now.saturating_add(self.spin.window_ns);
+            self.phase = Phase::Spinning { until, looks: 0, counted };
+        }
+        spins
+    }
+
     /// A job was found; if others could have been kept from being woken by us, one more is.
     fn handle_found(&mut self, job: &Job) {
         let phase = std::mem::replace(&mut self.phase, Phase::Awake);
         self.gaps.handle_submission(job.submitted);
         match phase {
-            Phase::Spinning { .. } => {
+            Phase::Spinning { counted: true, .. } => {
                 self.count(WorkerCounter::SpinHits, 1);
                 wake::clear_spinning(&self.world, self.worker);
                 self.hand_on();
             }
             Phase::Roused => self.hand_on(),
-            Phase::Awake | Phase::Waiting => {}
+            Phase::Awake | Phase::Spinning { .. } | Phase::Waiting => {}
+        }
+    }
+
+    /// The stream of a job has what it waited for.
+    fn handle_moved(&mut self) {
+        if self.spin.window_ns > 0 {
+            self.waits.handle_submission(self.world.now());
+        }
+        if let Phase::Spinning { counted: false, .. } = self.phase {
+            self.count(WorkerCounter::SpinHits, 1);
+            self.phase = Phase::Awake;
         }
     }
 
     fn may_spin(&self) -> bool {
-        self.running.is_empty()
-            && self.has_capacity()
-            && self.spin.window_ns > 0
+        self.has_capacity()
             && self.gaps.are_below(self.spin.gap_ns)
             && (self.spin.beside_others || !wake::somebody_spins(&self.world))
     }
@@ -462,11 +511,14 @@ impl<W: World> Server<W> {
         wake::clear_idle(&self.world, self.worker);
         wake::awake(&self.world, self.world.layout().worker_sleep(self.worker));
         self.phase = Phase::Roused;
+        self.moment = None;
     }
 
     fn stop_spinning(&mut self) {
-        if matches!(self.phase, Phase::Spinning { .. }) {
-            wake::clear_spinning(&self.world, self.worker);
+        if let Phase::Spinning { counted, .. } = self.phase {
+            if counted {
+                wake::clear_spinning(&self.world, self.worker);
+            }
             self.phase = Phase::Awake;
         }
     }
@@ -537,7 +589,9 @@ impl<W: World> Server<W> {
     /// The last moment at which a job that nobody wants costs nothing.
     fn begin(&mut self, place: JobId) -> Option<Job> {
         let words = self.words(place);
-        let now = self.world.now();
+        // A job that follows the last one at once begins when that ended.
+        let moment = self.moment.take().filter(|_| self.running.is_empty());
+        let now = moment.unwrap_or_else(|| self.world.now());
         let deadline = self.world.load(words.deadline(), Ordering::Relaxed);
         let submitted = self.world.load(words.submitted(), Ordering::Relaxed);
         let request = Request::unpack(self.world.load(words.request(), Ordering::Relaxed));
@@ -640,5 +694,7 @@ impl<W: World> Server<W> {
     }
 }
 
+/// So many looks take less than a microsecond or two, and the clock as much as some of them.
+const LOOKS_PER_TIME: u32 = 32;
 /// Longest time that a worker blocks without looking.
 pub const BLOCK_NS_MAX: u64 = 250_000_000;

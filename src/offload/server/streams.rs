@@ -22,6 +22,8 @@ pub(super) struct Stream {
     head: Option<(Response, Extents)>,
     /// What the job waits for.
     interests: Interests,
+    /// How many blocks were free when it began to wait: too few for its head, if that was not sent.
+    free_then: usize,
 }
 
 impl Stream {
@@ -88,13 +90,8 @@ impl<W: World> Server<W> {
     ) -> Result<Piece, Unsent> {
         self.check_room(place)?;
         self.collect_lent();
-        let (free, count) = (self.blocks.free(), self.blocks.count());
-        let may = |stream: &Stream| stream.link.may_take_block(free, count);
-        let block = if self.stream(place).is_some_and(|(_, stream)| may(stream)) {
-            self.blocks.take()
-        } else {
-            None
-        };
+        let holds = self.stream(place).is_some_and(|(_, stream)| stream.link.holds_blocks());
+        let block = if self.may_take_block(holds) { self.blocks.take() } else { None };
         let Some(block) = block else {
             self.count(WorkerCounter::WindowStalls, 1);
             return Err(Unsent::NoBlocks);
@@ -188,8 +185,14 @@ impl<W: World> Server<W> {
     /// What [`super::Next::Moved`] is to be said for, once; it is said at once for what has come
     /// already. Nothing takes the wish back.
     pub fn wait_for(&mut self, job: &Job, interests: Interests) {
+        let free = self.blocks.free();
         if let Some((_, stream)) = self.stream(job.place) {
             stream.interests = interests;
+            stream.free_then = free;
+        }
+        if interests.item {
+            // The shard may hold an item back until a worker waits for it.
+            self.announce(job.place);
         }
     }
 
@@ -225,7 +228,7 @@ impl<W: World> Server<W> {
         let stream = running.stream.get_or_insert_with(|| {
             let shard = Side::Shard(place.shard);
             let link = Link::of_worker(&self.world, words, place.generation, shard);
-            Box::new(Stream { link, head: None, interests: Interests::default() })
+            Box::new(Stream { link, head: None, interests: Interests::default(), free_then: 0 })
         });
         Some((&self.world, stream))
     }
@@ -250,20 +253,32 @@ impl<W: World> Server<W> {
         })
     }
 
+    /// Whether a stream may have a block. One that holds blocks which its shard has not read
+    /// leaves the last ones to others, or slow clients would keep all of them.
+    fn may_take_block(&self, holds: bool) -> bool {
+        self.blocks.free() > if holds { self.blocks.reserved() } else { 0 }
+    }
+
     fn has_item(&self, stream: &Stream) -> bool {
         stream.link.has_ended() || stream.link.has_news(&self.world, Interest::Item)
     }
 
     fn has_room(&self, stream: &Stream) -> bool {
-        let may_take = || {
-            stream.link.may_take_block(self.blocks.free(), self.blocks.count())
-                || self.has_lent_news()
-        };
+        if stream.head.is_none() {
+            return self.blocks.free() > stream.free_then || self.has_lent_news();
+        }
+        let may_take = || self.may_take_block(stream.link.holds_blocks()) || self.has_lent_news();
         match stream.link.room() {
             _ if stream.link.has_news(&self.world, Interest::Room) => true,
             Ok(()) => may_take(),
             Err(unsent) => unsent == Unsent::Over,
         }
+    }
+
+    /// Whether some job waits for its stream.
+    pub(super) fn has_interests(&self) -> bool {
+        let streams = self.running.iter().filter_map(|job| job.stream.as_ref());
+        streams.into_iter().any(|stream| stream.interests != Interests::default())
     }
 
     /// Says what a shard is to wake this worker for; a fence follows, then the look.

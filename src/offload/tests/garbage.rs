@@ -5,11 +5,12 @@
 //! times. An access outside of the memory would be a panic, because this memory is a vector.
 
 use super::plain::Plain;
-use crate::offload::client::{Client, Refused, Terms};
+use crate::offload::chunks::StreamItem;
+use crate::offload::client::{Client, Refused, Terms, Ticket};
 use crate::offload::death::Registry;
-use crate::offload::layout::{Word, words_of};
-use crate::offload::server::{Next, Server, SpinPolicy};
-use crate::offload::slot::{Form, Outcome, Retry, cancel_word};
+use crate::offload::layout::{Shape, Word, words_of};
+use crate::offload::server::{Job, Next, Server, SpinPolicy};
+use crate::offload::slot::{Ending, Form, Outcome, Response, Retry, cancel_word};
 use crate::offload::word::{
     Cell as Hint, Generation, Owner, ShardIndex, SlotIndex, SlotState, StateWord, WorkerIndex,
 };
@@ -33,6 +34,32 @@ impl Random {
     fn owner(&mut self) -> Owner {
         let (worker, incarnation) = (self.below(4) as u8, self.below(4) as u16);
         Owner { worker: WorkerIndex(worker), incarnation }
+    }
+
+    /// A response of any form, more often than not one that can be believed.
+    fn response(&mut self) -> u64 {
+        let form = match self.below(4) {
+            0 => return self.word(),
+            1 => Form::Inline,
+            2 => Form::Extents,
+            _ => Form::Chunks,
+        };
+        let bytes = if self.below(8) == 0 { self.next() as u32 } else { self.below(100) as u32 };
+        let status = self.below(700) as u16;
+        Response { bytes, status, form, ending: Ending::Answered }.pack()
+    }
+
+    /// Half a word: an item, or the number of a block.
+    fn half(&mut self) -> u32 {
+        let block = self.below(6) as u32;
+        match self.below(7) {
+            0 => self.next() as u32,
+            1 => block,
+            2 | 3 => block << 16 | self.below(200) as u32,
+            4 => 1 << 31 | block << 16 | self.below(20) as u32,
+            5 => 1 << 31 | 1 << 14,
+            _ => 1 << 31 | 2 << 14,
+        }
     }
 
     /// A word, more often than not one that means something.
@@ -61,7 +88,7 @@ impl Random {
 #[test]
 fn a_shard_lives_on_garbage() {
     let mut random = Random(0x1234_5678_9abc_def1);
-    let plain = Plain::new();
+    let plain = Plain::with(SHAPE);
     let words = words_of(&plain.layout);
     Registry::create(&plain);
     let mut client = Client::attach(&plain, SHARD);
@@ -69,9 +96,7 @@ fn a_shard_lives_on_garbage() {
     for round in 0..10_000 {
         let mut open = Vec::new();
         for _ in 0..4 {
-            if let Ok(ticket) = client.submit(&[7; 64], terms(&plain, &mut random)) {
-                open.push(ticket);
-            }
+            open.extend(submit(&mut client, &plain, &mut random));
         }
         spoil(&plain, &words, &mut random);
         plain.accesses.set(0);
@@ -79,10 +104,12 @@ fn a_shard_lives_on_garbage() {
         client.collect();
         client.handle_timeout(plain.clock.get());
         for ticket in open {
+            stream(&mut client, ticket, &mut random);
             if random.below(3) == 0 {
                 client.cancel(ticket);
             }
         }
+        while client.poll_moved().is_some() {}
         answers += settle(&mut client);
         client.wake();
         let _ = client.arm();
@@ -120,8 +147,8 @@ fn settle(client: &mut Client<&Plain>) -> u64 {
     let mut answers = 0;
     while let Some(ended) = client.poll_outcome() {
         if let Outcome::Answered(response) = ended.outcome {
-            let answer = client.answer(ended.ticket, response);
-            answer.read(client.world(), 0, &mut vec![0; response.bytes as usize]);
+            read(client, ended.ticket, response);
+            receive(client, ended.ticket, 20);
             client.release(ended.ticket);
             answers += 1;
         }
@@ -129,10 +156,56 @@ fn settle(client: &mut Client<&Plain>) -> u64 {
     answers
 }
 
+/// A job of any kind.
+fn submit(client: &mut Client<&Plain>, plain: &Plain, random: &mut Random) -> Option<Ticket> {
+    let terms = terms(plain, random);
+    let draft = match random.below(4) {
+        0 => client.draft(100),
+        1 => client.draft_opening(64),
+        2 => client.draft_opening(100),
+        _ => return client.submit(&[7; 64], terms).ok(),
+    };
+    let ticket = client.submit_draft(draft.ok()?, 64, terms);
+    stream(client, ticket, random);
+    Some(ticket)
+}
+
+/// Does something to a stream, whether or not there is one.
+fn stream(client: &mut Client<&Plain>, ticket: Ticket, random: &mut Random) {
+    for _ in 0..random.below(4) {
+        let _ = match random.below(4) {
+            0 => client.send_end(ticket, &[1; 9]),
+            1 => client.send_failed(ticket),
+            _ => client.send(ticket, &[7; 50]).map(|_| ()),
+        };
+    }
+    receive(client, ticket, random.below(4));
+}
+
+/// Takes items of an answer.
+fn receive(client: &mut Client<&Plain>, ticket: Ticket, items: u64) {
+    for _ in 0..items {
+        match client.receive(ticket) {
+            Ok(Some(StreamItem::Opening(response))) => read(client, ticket, response),
+            Ok(Some(StreamItem::Bytes(span) | StreamItem::End(Some(span)))) => {
+                client.world().copy_out(span, &mut vec![0; span.bytes() as usize]);
+            }
+            Ok(Some(StreamItem::End(None) | StreamItem::Failed)) => {}
+            Ok(None) | Err(_) => return,
+        }
+        client.taken(ticket);
+    }
+}
+
+fn read(client: &Client<&Plain>, ticket: Ticket, response: Response) {
+    let answer = client.answer(ticket, response);
+    answer.read(client.world(), 0, &mut vec![0; response.bytes as usize]);
+}
+
 #[test]
 fn a_worker_and_the_supervisor_do_bounded_work_on_garbage() {
     let mut random = Random(0xfeed_5678_9abc_def1);
-    let plain = Plain::new();
+    let plain = Plain::with(SHAPE);
     let words = words_of(&plain.layout);
     let registry = Registry::create(&plain);
     registry.enlist(WorkerIndex(0));
@@ -146,16 +219,13 @@ fn a_worker_and_the_supervisor_do_bounded_work_on_garbage() {
             Registry::create(&plain).enlist(WorkerIndex(0));
             client = Client::attach(&plain, SHARD);
         }
-        let terms = Terms { start_by: u64::MAX, deadline: u64::MAX, retry: Retry::Unstarted };
-        let _ = client.submit(&[7; 64], terms);
+        submit(&mut client, &plain, &mut random);
+        client.wake();
         spoil(&plain, &words, &mut random);
         plain.clock.set(plain.clock.get() + 700);
         plain.accesses.set(0);
         if let Next::Job(job) = server.poll() {
-            if job.request().form == Form::Inline {
-                server.read_request(&job, &mut vec![0; job.request().bytes as usize]);
-            }
-            server.complete(job, 200, &[1]).unwrap();
+            work(&mut server, job, &mut random);
             jobs += 1;
         }
         let _ = registry.overdue(plain.clock.get(), 0);
@@ -164,6 +234,36 @@ fn a_worker_and_the_supervisor_do_bounded_work_on_garbage() {
         assert!(plain.accesses.get() < 60_000, "{}", plain.accesses.get());
     }
     assert!(jobs > 10, "{jobs}");
+}
+
+/// Answers a job in any way.
+fn work(server: &mut Server<&Plain>, job: Job, random: &mut Random) {
+    if let Ok(request) = server.request(&job) {
+        request.read(server.world(), 0, &mut vec![0; job.request().bytes as usize]);
+    }
+    for _ in 0..random.below(10) {
+        let Ok(Some(item)) = server.receive(&job) else { break };
+        if let StreamItem::Bytes(span) | StreamItem::End(Some(span)) = item {
+            server.world().copy_out(span, &mut vec![0; span.bytes() as usize]);
+        }
+        server.taken(&job);
+    }
+    let bytes = 50 + random.below(100) as u32;
+    match server.draft(bytes.into()) {
+        Some(draft) if random.below(2) == 0 => server.complete_draft(job, draft, 200, bytes),
+        draft => {
+            draft.into_iter().for_each(|draft| server.discard(draft));
+            let Some(draft) = server.draft_opening(64) else {
+                return server.complete(job, 200, &[1]).unwrap();
+            };
+            server.open(&job, draft, 200, 64);
+            for _ in 0..random.below(10) {
+                let _ = server.send(&job, &[1; 70]);
+            }
+            let _ = server.send_end(&job, b"");
+            server.finish_stream(job);
+        }
+    }
 }
 
 /// Writes to a few words, or to many.
@@ -177,7 +277,17 @@ fn spoil(plain: &Plain, words: &[Word], random: &mut Random) {
     for slot in plain.layout.slots().filter(|_| few) {
         if random.below(4) == 0 {
             let slot = plain.layout.slot(SHARD, slot);
-            plain.words[slot.response().index()].set(random.word());
+            plain.words[slot.response().index()].set(random.response());
+            let generation = StateWord::unpack(plain.words[slot.state().index()].get())
+                .map_or(0, |word| word.generation.get());
+            // Windows of this submission with few items, items and lists that may be some.
+            let window = generation << 24 | random.below(2) << 16 | random.below(12) << 8;
+            plain.words[slot.worker_window().index()].set(window | random.below(12));
+            for pair in 0..8 {
+                let halves = (random.half(), random.half());
+                let word = u64::from(halves.0) | u64::from(halves.1) << 32;
+                plain.words[slot.response_extents(pair).index()].set(word);
+            }
             let state = &plain.words[slot.state().index()];
             // Half of the time an ending that fits what the shard waits for.
             let fits = StateWord::unpack(state.get()).filter(|_| random.below(2) == 0);
@@ -198,5 +308,13 @@ fn terms(plain: &Plain, random: &mut Random) -> Terms {
 }
 
 const SHARD: ShardIndex = ShardIndex(0);
-/// Some dozens for each slot and cell.
-const ACCESSES_MAX: u64 = 2000;
+const SHAPE: Shape = Shape {
+    shards: 1,
+    workers: 2,
+    slots: 5,
+    slot_bytes: 64,
+    request_blocks: 5,
+    response_blocks: 5,
+};
+/// Some dozens for each slot, cell and item.
+const ACCESSES_MAX: u64 = 4000;

@@ -1,4 +1,4 @@
-//! The three places where two processes must not miss each other, under every order that the
+//! The four places where two processes must not miss each other, under every order that the
 //! memory model allows (up to three preemptions). Each is also run with the weaker side of each
 //! pair made too weak, and must then fail: so the check is known to bite.
 //!
@@ -13,6 +13,7 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, fence};
 use loom::thread;
 
+use crate::offload::chunks::{Interests, StreamItem};
 use crate::offload::client::{Client, Terms, Ticket};
 use crate::offload::death::Registry;
 use crate::offload::layout::{Doorbell, Layout, Shape, Span, Word};
@@ -48,7 +49,7 @@ impl Memory {
             workers: 1,
             slots: 1,
             slot_bytes: 64,
-            request_blocks: 0,
+            request_blocks: 5,
             response_blocks: 0,
         })
         .unwrap();
@@ -59,7 +60,8 @@ impl Memory {
         used.extend([layout.shard_sleep(SHARD), layout.attention(SHARD, 0)]);
         used.extend((0..layout.cells()).map(|position| layout.cell(SHARD, position)));
         used.extend([slot.state(), slot.deadline(), slot.request(), slot.cancel()]);
-        used.push(slot.response());
+        used.extend([slot.response(), slot.worker_window(), layout.worker_wants(WORKER)]);
+        used.extend([slot.request_extents(0), slot.request_extents(4)]);
         let words = used.into_iter().map(|word| (word, AtomicU64::new(0))).collect();
         let bells = [AtomicU64::new(0), AtomicU64::new(0)];
         let bodies = [AtomicU64::new(0), AtomicU64::new(0)];
@@ -260,6 +262,28 @@ fn completion(weak: Weak) {
     assert!(!asleep || memory.has_rung(0), "the shard sleeps over an answer");
 }
 
+/// A worker that waits for an item of a request either finds it or is woken, even if it has just
+/// claimed the job.
+fn item(weak: Weak) {
+    let (memory, mut client, mut server) = pool(weak);
+    let draft = client.draft_opening(8).unwrap();
+    let terms = Terms { start_by: u64::MAX, deadline: u64::MAX, retry: Retry::Unstarted };
+    let ticket = client.submit_draft(draft, 8, terms);
+    let shard = thread::spawn(move || {
+        assert_eq!(client.send(ticket, &REQUEST.to_le_bytes()), Ok(8));
+        client.wake();
+    });
+    let Next::Job(job) = poll(&mut server) else { panic!("the job is there") };
+    server.wait_for(&job, Interests { item: true, room: false });
+    let next = poll(&mut server);
+    shard.join().unwrap();
+    assert!(matches!(next, Next::Moved(_)) || memory.has_rung(1), "it sleeps over an item");
+    let Some(StreamItem::Bytes(span)) = server.receive(&job).unwrap() else { panic!("nothing") };
+    let mut body = [0; 8];
+    server.world().copy_out(span, &mut body);
+    assert_eq!(u64::from_le_bytes(body), REQUEST);
+}
+
 fn model(kernel: fn(Weak), weak: Weak) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
@@ -316,6 +340,21 @@ fn without_the_shards_fence_it_would() {
 #[test]
 fn without_the_order_of_the_workers_two_accesses_it_would() {
     must_fail(completion, Weak::Worker);
+}
+
+#[test]
+fn a_worker_does_not_sleep_over_an_item() {
+    model(item, Weak::Nobody);
+}
+
+#[test]
+fn without_the_fence_after_an_item_it_would() {
+    must_fail(item, Weak::Shard);
+}
+
+#[test]
+fn without_the_fence_before_the_look_at_items_it_would() {
+    must_fail(item, Weak::Worker);
 }
 
 const SHARD: ShardIndex = ShardIndex(0);

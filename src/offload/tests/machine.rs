@@ -13,7 +13,7 @@ use crate::offload::word::{ShardIndex, WorkerIndex};
 use crate::offload::world::{Ordering, Twin, World};
 
 /// A process by what it is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Role {
     Shard(ShardIndex),
     Supervisor,
@@ -105,6 +105,11 @@ impl Machine {
 
     pub(super) fn chance(&self, one_in: u64) -> bool {
         self.random(one_in) == 0
+    }
+
+    /// Has everybody look.
+    pub(super) fn ring_all(&self) {
+        self.bells.iter().for_each(|bell| bell.set(true));
     }
 
     fn bell(&self, role: Role) -> &Cell<bool> {

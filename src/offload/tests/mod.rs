@@ -5,9 +5,11 @@ mod garbage;
 mod kernels;
 mod machine;
 pub(crate) mod memory;
+mod messages;
 mod plain;
 mod roles;
 mod simulation;
+mod talk;
 
 use super::word::{Life, Owner};
 

@@ -14,11 +14,12 @@ pub(super) struct Plain {
     bodies: RefCell<[Vec<u8>; 2]>,
     pub(super) accesses: Cell<u64>,
     pub(super) clock: Cell<u64>,
+    rung: Cell<[bool; 2]>,
 }
 
 impl Plain {
     pub(super) fn new() -> Self {
-        let layout = Layout::new(Shape {
+        Self::with(Shape {
             shards: 1,
             workers: 2,
             slots: 5,
@@ -26,11 +27,23 @@ impl Plain {
             request_blocks: 1,
             response_blocks: 1,
         })
-        .unwrap();
+    }
+
+    pub(super) fn with(shape: Shape) -> Self {
+        let layout = Layout::new(shape).unwrap();
         let control = layout.control_bytes() as usize;
         let bodies = RefCell::new([vec![0; control], vec![0; layout.request_bytes() as usize]]);
         let words = vec![Cell::new(0); control / 8];
-        Self { layout, words, bodies, accesses: Cell::new(0), clock: Cell::new(1) }
+        let (accesses, clock, rung) = (Cell::new(0), Cell::new(1), Cell::default());
+        Self { layout, words, bodies, accesses, clock, rung }
+    }
+
+    /// Whether the doorbells of the shards, or of the workers, have rung since the last question.
+    pub(super) fn has_rung(&self, kind: usize) -> bool {
+        let mut rung = self.rung.get();
+        let answer = std::mem::take(&mut rung[kind]);
+        self.rung.set(rung);
+        answer
     }
 
     fn word(&self, at: Word) -> &Cell<u64> {
@@ -84,6 +97,9 @@ impl World for &Plain {
             Doorbell::Worker(worker) => worker.0 < self.layout.shape().workers,
         };
         assert!(exists, "{doorbell:?}");
+        let mut rung = self.rung.get();
+        rung[usize::from(matches!(doorbell, Doorbell::Worker(_)))] = true;
+        self.rung.set(rung);
     }
 
     fn now(&self) -> u64 {

@@ -22,6 +22,8 @@ struct Story {
     stops: bool,
     cancels: bool,
     deadlines: bool,
+    /// Whether messages may be longer than a slot, and come in pieces.
+    long: bool,
     /// Whether the supervisor rings after a death and workers look by themselves. Without, all
     /// hangs on the ticks of the shards.
     nets: bool,
@@ -41,8 +43,10 @@ const CALM: Story = Story {
     stops: false,
     cancels: false,
     deadlines: false,
+    long: false,
     nets: true,
 };
+const LONG: Story = Story { long: true, ..CALM };
 
 #[test]
 fn jobs_are_answered() {
@@ -88,6 +92,34 @@ fn everything_at_once() {
 }
 
 #[test]
+fn messages_of_any_size_are_answered() {
+    run_seeds(LONG, 500);
+}
+
+#[test]
+fn messages_of_any_size_survive_workers() {
+    run_seeds(Story { worker_kills: 6, ..LONG }, 1000);
+}
+
+#[test]
+fn messages_of_any_size_survive_with_the_ticks_alone() {
+    run_seeds(Story { worker_kills: 4, nets: false, ..LONG }, 500);
+}
+
+#[test]
+fn messages_of_any_size_and_everything_at_once() {
+    let story = Story {
+        worker_kills: 5,
+        shard_kills: 3,
+        stops: true,
+        cancels: true,
+        deadlines: true,
+        ..LONG
+    };
+    run_seeds(story, 2000);
+}
+
+#[test]
 fn a_head_that_moves_before_the_slot_is_won_is_found() {
     must_fail(Story { twin: Twin::HeadFirst, worker_kills: 6, ..CALM });
 }
@@ -129,8 +161,8 @@ fn run(story: Story, seed: u64) {
         workers: 1 + pick(5, 3) as u8,
         slots: 1 + pick(7, 4) as u32,
         slot_bytes: 64,
-        request_blocks: 0,
-        response_blocks: 0,
+        request_blocks: if story.long { 1 + pick(23, 6) as u16 } else { 0 },
+        response_blocks: if story.long { 1 + pick(27, 6) as u16 } else { 0 },
     };
     let window_ns = [0, 2_000, 10_000][pick(11, 3) as usize];
     let spin = SpinPolicy { window_ns, gap_ns: u64::MAX, beside_others: pick(15, 2) == 0 };
@@ -142,6 +174,7 @@ fn run(story: Story, seed: u64) {
         spin,
         bounded_wait: story.nets,
         deaths: story.worker_kills > 0,
+        long: story.long,
     };
     let weather = Weather {
         switch_one_in: [1, 2, 8, 40][pick(17, 4) as usize],
@@ -172,6 +205,19 @@ fn run(story: Story, seed: u64) {
     }
     for shard in machine.layout().shards() {
         assert!(scheduler.has(Role::Shard(shard)));
+    }
+    // Who sleeps has not seen what came back since.
+    machine.ring_all();
+    while !scheduler.is_quiet() {
+        scheduler.step();
+    }
+    for (&role, &free) in ledger.free_blocks.borrow().iter() {
+        let all = match role {
+            Role::Shard(_) => shape.request_blocks,
+            Role::Worker(_) => shape.response_blocks,
+            Role::Supervisor => 0,
+        };
+        assert_eq!(free, usize::from(all), "blocks of {role:?} are lost");
     }
     if story.is_calm() {
         assert_eq!(*ledger.answered.borrow(), u64::from(plan.jobs) * u64::from(shape.shards));

@@ -37,6 +37,11 @@ impl Tray {
         into.append(&mut self.moved.borrow_mut());
     }
 
+    /// Whether a job waits to be looked at.
+    pub(super) fn has_moved(&self) -> bool {
+        !self.moved.borrow().is_empty()
+    }
+
     pub(super) fn pop_read(&self) -> Option<Ticket> {
         self.read.borrow_mut().pop()
     }

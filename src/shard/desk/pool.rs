@@ -13,7 +13,7 @@ use super::answer;
 use super::jobs::{Job, JobBody, JobKey, JobTerms, Jobs, Out, Stage, Waiting};
 use super::lead::{Lead, Lent, Reply, Tie, Tray};
 use super::spill::Spill;
-use super::stream::{Down, Flow, Upload};
+use super::stream::{Down, Flow, PIECES_PER_TURN, Upload};
 use super::{Offer, PoolSettings, PoolSetup};
 use crate::handler::response::{Content, Stream};
 use crate::handler::{Body, IntoResponse, Notify, Request, Response, body};
@@ -193,9 +193,9 @@ impl Desk {
         !self.client.is_idle()
     }
 
-    /// Whether a worker has something to say.
+    /// Whether a worker has something to say, or was not heard to the end.
     pub(super) fn is_work_waiting(&self) -> bool {
-        self.client.is_work_waiting()
+        self.client.is_work_waiting() || self.tray.has_moved()
     }
 
     /// When `collect` is due.
@@ -207,11 +207,11 @@ impl Desk {
 
     /// Gets ready for a sleep; false when something has come up.
     pub(super) fn arm(&mut self) -> bool {
-        if self.client.is_idle() {
-            return true;
+        if self.tray.has_moved() {
+            return false;
         }
-        self.armed = self.client.arm();
-        self.armed
+        self.armed = !self.client.is_idle() && self.client.arm();
+        self.armed || self.client.is_idle()
     }
 
     /// Awake again.
@@ -433,7 +433,7 @@ impl Desk {
         let Some(job) = self.jobs.get(key) else { return };
         job.tie.rearm();
         self.upload(key);
-        while self.download(key) {}
+        self.download_all(key);
         let Some(out) = self.jobs.out(key) else { return };
         match out.down {
             Down::Ended if out.done => self.finish_stream(key),
@@ -448,10 +448,28 @@ impl Desk {
     /// Sends what there is of a request's body.
     fn upload(&mut self, key: JobKey) {
         let Some(out) = self.jobs.out(key) else { return };
-        if let Some(upload) = &mut out.upload
-            && upload.pump(&mut self.client, out.ticket) == Flow::Over
-        {
-            out.upload = None;
+        let Some(upload) = &mut out.upload else { return };
+        match upload.pump(&mut self.client, out.ticket) {
+            Flow::Goes => self.list(key),
+            Flow::Over => out.upload = None,
+            Flow::Waits => {}
+        }
+    }
+
+    /// Takes what there is of an answer, as far as its client keeps up.
+    fn download_all(&mut self, key: JobKey) {
+        for _ in 0..PIECES_PER_TURN {
+            if !self.download(key) {
+                return;
+            }
+        }
+        self.list(key);
+    }
+
+    /// Has the job looked at again in the next turn, which follows at once.
+    fn list(&mut self, key: JobKey) {
+        if let Some(job) = self.jobs.get(key) {
+            job.tie.notify();
         }
     }
 

@@ -33,6 +33,8 @@ enum Last {
 /// Whether more of a body is to be sent later.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Flow {
+    /// Enough for one turn.
+    Goes,
     /// All was said, or nobody listens any more.
     Over,
     /// The worker or the client has to do something first.
@@ -48,27 +50,31 @@ impl Upload {
 
     /// Sends what is there, as far as the worker takes it.
     pub(super) fn pump(&mut self, client: &mut Client<Mapped>, ticket: Ticket) -> Flow {
-        loop {
+        for _ in 0..PIECES_PER_TURN {
             if self.front.is_empty() && self.last.is_none() {
                 self.fill();
             }
-            if !self.front.is_empty() {
-                match client.send(ticket, &self.front) {
-                    Ok(bytes) => self.front.advance(bytes),
-                    Err(Unsent::Over) => return Flow::Over,
-                    Err(Unsent::Full | Unsent::NoBlocks) => return Flow::Waits,
-                }
-                continue;
+            if self.front.is_empty() {
+                return self.say_last(client, ticket);
             }
-            let said = match &self.last {
-                None => return Flow::Waits,
-                Some(Last::End(trailers)) => client.send_end(ticket, trailers),
-                Some(Last::Failed) => client.send_failed(ticket),
-            };
-            return match said {
-                Ok(()) | Err(Unsent::Over) => Flow::Over,
-                Err(Unsent::Full | Unsent::NoBlocks) => Flow::Waits,
-            };
+            match client.send(ticket, &self.front) {
+                Ok(bytes) => self.front.advance(bytes),
+                Err(Unsent::Over) => return Flow::Over,
+                Err(Unsent::Full | Unsent::NoBlocks) => return Flow::Waits,
+            }
+        }
+        Flow::Goes
+    }
+
+    fn say_last(&self, client: &mut Client<Mapped>, ticket: Ticket) -> Flow {
+        let said = match &self.last {
+            None => return Flow::Waits,
+            Some(Last::End(trailers)) => client.send_end(ticket, trailers),
+            Some(Last::Failed) => client.send_failed(ticket),
+        };
+        match said {
+            Ok(()) | Err(Unsent::Over) => Flow::Over,
+            Err(Unsent::Full | Unsent::NoBlocks) => Flow::Waits,
         }
     }
 
@@ -135,5 +141,8 @@ impl Down {
     }
 }
 
+/// Pieces of one body that are moved in a turn: a worker that is quick enough would otherwise keep
+/// the shard for itself.
+pub(super) const PIECES_PER_TURN: usize = 8;
 /// What goes into one piece.
 const PIECE_BYTES: usize = BLOCK_BYTES as usize;

@@ -292,7 +292,7 @@ fn an_early_answer_ends_the_upload() {
 
 #[test]
 fn slow_senders_hold_no_worker() {
-    let served = Served::start(1);
+    let served = Served::with(1, 128, HttpLimits::default(), SETTINGS);
     let mut slow: Vec<TcpStream> = (0..100).map(|_| served.shard.connect()).collect();
     for stream in &mut slow {
         write!(stream, "POST /plain?echo HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\na")
@@ -316,24 +316,42 @@ fn slow_senders_hold_no_worker() {
 #[test]
 fn slow_readers_hold_up_nobody() {
     let served = Served::with(2, 128, HttpLimits::default(), SETTINGS);
-    let mut slow: Vec<TcpStream> = (0..100).map(|_| served.shard.connect()).collect();
-    for (stream, number) in slow.iter_mut().zip(0..) {
-        // Whole answers, and streams of as many bytes.
-        let what = if number % 2 == 0 { "bytes=1000000" } else { "stream=160x65536" };
-        get(stream, &format!("/plain?{what}"));
-    }
+    let slow = (0..100).map(|number| {
+        let mut stream = served.shard.connect();
+        // Whole answers, and streams.
+        let (what, bytes) = match number % 2 {
+            0 => ("bytes=1000000", 1_000_000),
+            _ => ("stream=160x65536", 160 * 65_536),
+        };
+        get(&mut stream, &format!("/plain?{what}"));
+        (stream, bytes)
+    });
+    let slow: Vec<(TcpStream, usize)> = slow.collect();
     served.wait_started(100);
+    let before = resident_bytes();
     let mut stream = served.shard.connect();
     for _ in 0..20 {
-        get(&mut stream, "/plain?bytes=100");
-        assert_eq!(read(&mut stream).1.len(), 100);
+        for bytes in [100, 300_000] {
+            get(&mut stream, &format!("/plain?bytes={bytes}"));
+            assert_eq!(read(&mut stream).1.len(), bytes);
+        }
         assert!(ask(&mut stream, "/hello").ends_with("hello"));
     }
-    for (stream, number) in slow.iter_mut().zip(0..) {
-        let bytes = if number % 2 == 0 { 1_000_000 } else { 160 * 65_536 };
-        assert_eq!(read(stream).1.len(), bytes, "{number}");
-    }
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown < 64 << 20, "{grown} bytes more while nobody reads");
+    let readers = slow.into_iter().map(|(mut stream, bytes)| {
+        std::thread::spawn(move || assert_eq!(read(&mut stream).1.len(), bytes))
+    });
+    let readers: Vec<_> = readers.collect();
+    readers.into_iter().for_each(|reader| reader.join().unwrap());
     served.finish();
+}
+
+/// What this process has in memory.
+fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
 }
 
 #[test]
@@ -667,6 +685,7 @@ fn answers_arrive_beside_tasks() {
     }
     // Without a doorbell each answer would wait for the tick of 250 ms.
     assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+    crate::sys::socket::discard_on_close(pending.as_fd()).unwrap();
     drop(pending);
     // Who listens for workers is no company.
     wait_for("the shard thinks itself in company", || {

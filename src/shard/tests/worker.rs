@@ -162,7 +162,6 @@ fn work(region: &Arc<Region>, worker: WorkerIndex, told: &Told) {
     }
 }
 
-#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
 enum Begun {
     Died,
     Done,

@@ -49,7 +49,7 @@ const WORKER: WorkerIndex = WorkerIndex(0);
 const SLOT: usize = SHAPE.slot_bytes as usize;
 const BLOCK: usize = BLOCK_BYTES as usize;
 /// Nothing that comes at all takes longer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How the worker is set up; everything that is made of it is made on its own thread.
 struct Plan {
@@ -71,14 +71,8 @@ impl Plan {
     }
 
     fn start(self) -> Company {
-        let region = Arc::new(Region::create(SHAPE, SHAPE.workers).unwrap());
-        let registry = Registry::of(&region);
-        registry.enlist(WORKER);
-        let client = Client::of(&region, SHARD);
-        let (ours, theirs) = channel::pair().unwrap();
-        let memory = Arc::clone(&region);
-        let worker = thread::spawn(move || self.live(memory, theirs));
-        let mut company = Company { registry, client, channel: ours, worker: Some(worker) };
+        let (mut company, region, channel) = Company::without_worker();
+        company.worker = Some(thread::spawn(move || self.live(region, channel)));
         company.wait_for("the worker is ready", |company| {
             company.channel.receive().unwrap() == Received::Message(FromChild::Ready)
         });
@@ -86,11 +80,7 @@ impl Plan {
     }
 
     fn live(self, region: Arc<Region>, channel: Channel) -> Exit {
-        let route = |(number, offload): (usize, Offload)| {
-            let Handler::Job(job) = offload.into_handler() else { panic!("not a job") };
-            Some(Route { name: format!("/{number}"), params: vec!["name".into()], run: job.run })
-        };
-        let routes = (self.routes)().into_iter().enumerate().map(route).collect();
+        let routes = routes_of((self.routes)());
         let on_exit = self.on_exit;
         let owned = Owned {
             signals: SignalFd::open(&[Signal::Interrupt]).unwrap(),
@@ -131,6 +121,16 @@ struct Got {
 }
 
 impl Company {
+    /// Memory with a shard and a place for a worker, which has the other end of the channel.
+    fn without_worker() -> (Self, Arc<Region>, Channel) {
+        let region = Arc::new(Region::create(SHAPE, SHAPE.workers).unwrap());
+        let registry = Registry::of(&region);
+        registry.enlist(WORKER);
+        let client = Client::of(&region, SHARD);
+        let (ours, theirs) = channel::pair().unwrap();
+        (Self { registry, client, channel: ours, worker: None }, region, theirs)
+    }
+
     /// Waits until something is so, as a shard that never sleeps.
     #[track_caller]
     fn wait_for(&mut self, what: &str, mut is_so: impl FnMut(&mut Self) -> bool) {
@@ -141,6 +141,8 @@ impl Company {
             thread::sleep(Duration::from_micros(50));
             self.client.collect();
             self.client.handle_timeout(monotonic_ns());
+            // Whoever waits looks at all there is.
+            while self.client.poll_moved().is_some() {}
         }
     }
 
@@ -360,6 +362,14 @@ impl Drop for Company {
         // A test that fails leaves no worker behind.
         let _ = self.channel.send(&ToChild::Stop);
     }
+}
+
+fn routes_of(handlers: Vec<Offload>) -> Vec<Option<Route>> {
+    let route = |(number, offload): (usize, Offload)| {
+        let Handler::Job(job) = offload.into_handler() else { panic!("not a job") };
+        Some(Route { name: format!("/{number}"), params: vec!["name".into()], run: job.run })
+    };
+    handlers.into_iter().enumerate().map(route).collect()
 }
 
 /// Terms that do not matter.

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
-use crate::handler::{Request, Response, body, offload};
+use crate::handler::{Loaded, Request, Response, body, offload};
+use crate::worker::serve::{Serving, Turn};
 use crate::{Event, executor};
 
 const CHUNKS: usize = 64;
@@ -160,6 +161,38 @@ fn a_silent_event_stream_is_kept_alive() {
         assert_eq!(company.outcome(ticket), Outcome::Cancelled);
         company.close();
     }
+}
+
+fn many_events(_: &Request) -> Response {
+    Response::events(async |events| {
+        loop {
+            events.send(Event::new(&"x".repeat(4096))).await?;
+        }
+    })
+    .keep_alive_every(Duration::from_millis(1))
+}
+
+#[test]
+fn a_stream_that_waits_for_room_owes_no_comment() {
+    let (mut company, region, _channel) = Company::without_worker();
+    let ticket = company.submit(0, "/", b"");
+    executor::run(async move {
+        let (routes, spin) = (routes_of(vec![offload("cpu", many_events)]), SpinPolicy::NEVER);
+        let jobs = Jobs { region, index: WORKER, routes, jobs_max: None, threads: 1, spin };
+        let mut serving = Serving::new(jobs, &Loaded::new(())).unwrap();
+        // Both before and after a comment would be due.
+        for _ in 0..2 {
+            let until = Instant::now() + PATIENCE;
+            while serving.turn() != Turn::Idle || serving.due() != u64::MAX {
+                assert!(Instant::now() < until, "it never comes to rest");
+                executor::yield_now().await;
+            }
+            assert_eq!(serving.running(), 1);
+            executor::sleep(Duration::from_millis(5)).await;
+        }
+        company.client.cancel(ticket);
+    })
+    .unwrap();
 }
 
 /// Reads its request to the end while nobody reads its answer.

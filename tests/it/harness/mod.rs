@@ -11,6 +11,7 @@ pub(crate) mod group;
 pub(crate) mod listeners;
 pub(crate) mod process;
 pub(crate) mod response;
+pub(crate) mod rest;
 pub(crate) mod swarm;
 pub(crate) mod traffic;
 
