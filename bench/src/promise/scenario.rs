@@ -78,8 +78,7 @@ impl Scenario {
         let place = Place::new(stage.cores.server, stage.folder, &stage.folder.join("subjects"));
         let cpus = vec![stage.cores.server, stage.cores.client];
         let mut running = ready.start(&Place { cpus, ..place })?;
-        running.check(BURN)?;
-        running.check(Route::Plaintext)?;
+        await_burn(&mut running)?;
         let mut play = Play { running, cpu: stage.cores.server };
         match self {
             Self::Default => play.beside([rows::LIGHT_ALONE, rows::LIGHT, rows::HEAVY]),
@@ -328,6 +327,18 @@ impl Play {
     }
 }
 
+/// Light requests are answered, or it would not run. What burns may still be starting.
+fn await_burn(running: &mut Running) -> Result<(), Box<dyn Error>> {
+    let deadline = Instant::now() + START_MAX;
+    while let Err(wrong) = running.check(BURN) {
+        interrupt::sleep(SLACK)?;
+        if Instant::now() > deadline {
+            return Err(wrong.into());
+        }
+    }
+    Ok(())
+}
+
 /// How a server came back.
 struct Recovery {
     took: Duration,
@@ -380,6 +391,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const RECOVERY_MAX: Duration = Duration::from_secs(20);
 /// So many in a row are no chance.
 const RECOVERED: u32 = 3;
+const START_MAX: Duration = Duration::from_secs(20);
 const SLACK: Duration = Duration::from_millis(10);
 const LEAVING: usize = 64;
 /// Some have been served then, and most wait.
