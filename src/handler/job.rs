@@ -27,10 +27,13 @@ pub struct Job {
 /// pool has loaded, which is of the type that `Job::state` says, or of any if that is `None`.
 pub enum JobFn {
     /// A future on the worker's executor.
-    Async(Box<dyn Fn(&Loaded) -> Rc<AsyncJobFn>>),
+    Async(Box<BindFn<Rc<AsyncJobFn>>>),
     /// A plain function.
-    Plain(Box<dyn Fn(&Loaded) -> Arc<PlainFn>>),
+    Plain(Box<BindFn<Arc<PlainFn>>>),
 }
+
+/// Gives a handler what its pool has loaded.
+pub type BindFn<H> = dyn Fn(&Loaded) -> H;
 
 /// A plain handler of a pool, which any thread of the worker may call.
 pub type PlainFn = dyn Fn(&Request) -> Response + Send + Sync;

@@ -30,24 +30,24 @@ impl Serving {
     /// Answers a job. What was still on its way to its handler is for nobody.
     pub(super) fn answer(&mut self, run: Run, response: Response) {
         let Run { job, notify, head_only, duty, upload, stage: _ } = run;
-        if let Err((job, response)) = self.answer_whole(job, response) {
+        if let Some((job, response)) = self.answer_whole(job, response) {
             // The response may live from the request's body.
             let stage = Stage::Away { withdrawn: false };
             self.answer_stream(Run { job, notify, head_only, duty, upload, stage }, response);
         }
     }
 
-    /// Answers with one message. Gives the job back when the response does not fit into one now.
+    /// Answers with one message. Gives both back when the response does not fit into one now.
     pub(super) fn answer_whole(
         &mut self,
         job: Job,
         mut response: Response,
-    ) -> Result<(), (Job, Response)> {
+    ) -> Option<(Job, Response)> {
         let body: &[u8] = match &response.content {
             Content::Buffer(body) => body,
             Content::Bytes(body) => body,
             Content::Static(body) => body,
-            Content::Stream(_) => return Err((job, response)),
+            Content::Stream(_) => return Some((job, response)),
         };
         let out = match ResponseOut::new(response.head(), Carriage::Whole(body.len() as u64)) {
             Ok(out) => out,
@@ -57,7 +57,7 @@ impl Serving {
             }
         };
         let bytes = out.head_bytes() as u64 + body.len() as u64;
-        let Some(draft) = self.server.draft(bytes) else { return Err((job, response)) };
+        let Some(draft) = self.server.draft(bytes) else { return Some((job, response)) };
         let payload = self.server.payload(&job, &draft);
         let mut writer = Writer::new(self.server.world(), payload);
         out.encode(&mut writer);
@@ -67,7 +67,7 @@ impl Serving {
         if let Content::Buffer(buffer) = &mut response.content {
             scratch::give(std::mem::take(buffer));
         }
-        Ok(())
+        None
     }
 
     /// Answers piece by piece.

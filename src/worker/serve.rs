@@ -308,7 +308,7 @@ impl Serving {
         }
         let response = call_plain(call, request, &route.name);
         self.take_body_back();
-        if let Err((job, response)) = self.answer_whole(job, response) {
+        if let Some((job, response)) = self.answer_whole(job, response) {
             let mut run = Run::new(job, &self.ready, Stage::Away { withdrawn: false });
             run.head_only = self.request.method() == Method::HEAD;
             run.duty = duty_of(&self.request, &route.name);

@@ -173,10 +173,16 @@ impl Home {
     }
 }
 
+/// A plain route with what only one thread can have.
+struct Post {
+    station: Station,
+    params: Rc<[Box<str>]>,
+}
+
 /// A thread at work.
 struct Hand {
     home: Home,
-    routes: Vec<Option<(Station, Rc<[Box<str>]>)>>,
+    routes: Vec<Option<Post>>,
     request: Request,
     /// For producers of streams; set up when the first one is to be run.
     executor: Option<Executor>,
@@ -186,7 +192,7 @@ impl Hand {
     fn new(home: Home, routes: Vec<Option<Station>>) -> Self {
         let own = |station: Station| {
             let params = Rc::from(station.params.as_slice());
-            (station, params)
+            Post { station, params }
         };
         let routes = routes.into_iter().map(|route| route.map(own)).collect();
         Self { home, routes, request: Request::new(), executor: None }
@@ -205,7 +211,7 @@ impl Hand {
     fn respond(&mut self, head: &[u8], body: Vec<u8>) -> Result<(Response, Rc<str>), Flaw> {
         let opened = RequestIn::open(head)?;
         let route = self.routes.get(usize::from(opened.route.0)).and_then(Option::as_ref);
-        let (station, params) = route.ok_or(Flaw::Route(opened.route))?;
+        let Post { station, params } = route.ok_or(Flaw::Route(opened.route))?;
         let Request { head, params: values, .. } = &mut self.request;
         opened.read(params, head, values)?;
         self.request.body = Payload::Full(body.into());

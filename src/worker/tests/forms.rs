@@ -1,8 +1,8 @@
 //! Every kind of handler, and bodies of every size.
 
 use super::*;
-use crate::handler::{Request, Response, offload};
-use crate::{Body, executor};
+use crate::executor;
+use crate::handler::{Body, Gone, Request, Response, Sender, offload};
 
 fn describe(request: &Request) -> String {
     format!(
@@ -174,7 +174,7 @@ fn large_head_of_stream(request: &Request) -> Response {
     Response { fields: large_head(request).fields, ..Response::stream("text/plain", produce) }
 }
 
-async fn produce(sender: crate::Sender) -> Result<(), crate::handler::Gone> {
+async fn produce(sender: Sender) -> Result<(), Gone> {
     sender.send("streamed").await
 }
 

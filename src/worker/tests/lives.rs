@@ -134,8 +134,7 @@ fn a_worker_that_spins_and_one_that_sleeps_answer_alike() {
             let ticket = company.submit(1, "/", b"");
             assert_eq!(company.answer(ticket).body, b"hello");
             if round % 100 == 0 {
-                // Long enough for it to fall asleep.
-                thread::sleep(Duration::from_millis(5));
+                company.wait_for("its sleep", |company| company.is_worker_asleep());
             }
         }
         company.close();

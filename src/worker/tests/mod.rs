@@ -19,7 +19,7 @@ use crate::http::{BodyLength, Head, Params, Time, Version};
 use crate::offload::chunks::{StreamItem, Unsent};
 use crate::offload::client::{Client, Terms, Ticket};
 use crate::offload::death::Registry;
-use crate::offload::layout::{BLOCK_BYTES, Shape, Span};
+use crate::offload::layout::{BLOCK_BYTES, Doorbell, Shape, Span};
 use crate::offload::message::{
     Carriage, RequestOut, RequestParts, ResponseIn, RouteId, decode_trailers,
 };
@@ -27,13 +27,13 @@ use crate::offload::payload::{Payload, Writer};
 use crate::offload::region::{Mapped, Region};
 use crate::offload::server::SpinPolicy;
 use crate::offload::slot::{Outcome, Retry};
-use crate::offload::word::{ShardIndex, WorkerIndex};
-use crate::offload::world::World;
+use crate::offload::word::{ShardIndex, WorkerIndex, is_asleep};
+use crate::offload::world::{Ordering, World};
 use crate::sys::channel::{self, Channel, FromChild, Received, ToChild};
 use crate::sys::clock::monotonic_ns;
-use crate::sys::descriptors;
 use crate::sys::process::{PidFd, own_pid};
 use crate::sys::signal::{Signal, SignalFd};
+use crate::sys::{descriptors, poll};
 
 /// The memory: one shard, one worker, few blocks, so that they run out.
 const SHAPE: Shape = Shape {
@@ -101,6 +101,7 @@ impl Plan {
 
 /// A worker with those around it.
 struct Company {
+    region: Arc<Region>,
     registry: Registry<Mapped>,
     client: Client<Mapped>,
     channel: Channel,
@@ -128,22 +129,38 @@ impl Company {
         registry.enlist(WORKER);
         let client = Client::of(&region, SHARD);
         let (ours, theirs) = channel::pair().unwrap();
-        (Self { registry, client, channel: ours, worker: None }, region, theirs)
+        let memory = Arc::clone(&region);
+        (Self { region: memory, registry, client, channel: ours, worker: None }, region, theirs)
     }
 
-    /// Waits until something is so, as a shard that never sleeps.
+    /// Waits until something is so.
     #[track_caller]
     fn wait_for(&mut self, what: &str, mut is_so: impl FnMut(&mut Self) -> bool) {
         let until = Instant::now() + PATIENCE;
         while !is_so(self) {
             assert!(Instant::now() < until, "not in time: {what}");
-            self.client.wake();
-            thread::sleep(Duration::from_micros(50));
+            self.rest();
             self.client.collect();
             self.client.handle_timeout(monotonic_ns());
             // Whoever waits looks at all there is.
             while self.client.poll_moved().is_some() {}
         }
+    }
+
+    /// Sleeps until the worker rings, and for a moment at most: others may bring what is waited
+    /// for.
+    fn rest(&mut self) {
+        if self.client.arm() {
+            let doorbell = self.region.doorbell(Doorbell::Shard(SHARD));
+            poll::wait_readable(&[doorbell], Some(Duration::from_millis(1))).unwrap();
+            descriptors::take_count(doorbell);
+            self.client.disarm();
+        }
+    }
+
+    fn is_worker_asleep(&self) -> bool {
+        let world = self.client.world();
+        is_asleep(world.load(world.layout().worker_sleep(WORKER), Ordering::Relaxed))
     }
 
     /// Submits a request to route `route`, all of it in one message.

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
-use crate::handler::{Loaded, Request, Response, body, offload};
+use crate::executor;
+use crate::handler::{Event, Loaded, Request, Response, body, offload};
 use crate::worker::serve::{Serving, Turn};
-use crate::{Event, executor};
 
 const CHUNKS: usize = 64;
 

@@ -59,7 +59,7 @@ const BANNED: &[Banned] = &[
     banned("eprintln!", Scope::Library, PRINTS, "a tracing event"),
     banned("thread::sleep", Scope::LibraryAndTests, &[], "waiting for the event, with a deadline"),
     banned("thread::spawn", Scope::Library, &[], "the executor, or a process"),
-    banned("thread::Builder", Scope::Library, &[], "the executor, or a process"),
+    banned("thread::Builder", Scope::Library, &["worker::threads"], "the executor, or a process"),
     banned(".unwrap()", Scope::Library, &[], "`?`, or expect() with the invariant"),
     banned("libc::", Scope::Library, &["net", "sys"], "a safe wrapper in sys"),
     banned("rustix::", Scope::Library, &["net", "sys"], "a safe wrapper in sys"),
