@@ -71,7 +71,7 @@ impl<W: World> Client<W> {
                 chunks::clear(&self.world, self.words(slot));
                 self.unlease(slot);
             }
-            Action::Resubmit => self.resubmit(slot),
+            Action::Resubmit => self.resubmit(slot, word),
             Action::Take => self.take(slot, word),
         }
     }
@@ -100,8 +100,15 @@ impl<W: World> Client<W> {
     }
 
     /// Without room in the queue the slot stays as it is, and the next look tries again.
-    fn resubmit(&mut self, slot: SlotIndex) {
+    fn resubmit(&mut self, slot: SlotIndex, word: u64) {
         let Lease::Open(job) = self.records[index(slot)].lease else { return };
+        if self.holds_last_blocks(slot) {
+            // It got them because a worker waited for it. Now it would wait for a worker, which
+            // might wait for another job's stream, which would wait for these blocks.
+            let state = StateWord::unpack(word).map(|word| word.state);
+            let started = matches!(state, Some(SlotState::Running(_)));
+            return self.act(slot, Action::EndAndFree(Outcome::Died { started }), word);
+        }
         match self.queue.room(&self.world) {
             Ok(0) => {}
             Ok(_) => {

@@ -92,6 +92,13 @@ impl<W: World> Client<W> {
             || (free > 0 && !stream.link.holds_blocks() && self.owner(slot).is_some())
     }
 
+    /// Whether a slot's stream has blocks while there are too few for others.
+    pub(super) fn holds_last_blocks(&self, slot: SlotIndex) -> bool {
+        let stream = &self.bodies[index(slot)].stream;
+        let holds = stream.as_ref().is_some_and(|stream| stream.link.holds_blocks());
+        holds && self.blocks.free() < self.blocks.reserved()
+    }
+
     /// Sends the beginning of `bytes`, as much as a block holds; how much that was.
     ///
     /// # Errors
