@@ -5,7 +5,6 @@ use std::thread;
 
 use corewise::offload::layout::{Layout, Word};
 use corewise::offload::word::{ShardIndex, SlotState, StateWord};
-use corewise::sys::process::own_pid;
 use corewise::sys::signal::{Signal, ignore};
 use corewise::{App, Request, offload};
 
@@ -26,7 +25,7 @@ pub(crate) const STORIES: [(&str, Story); 7] = [
 pub(crate) fn add(app: App) -> App {
     app.get("/hang", offload("cpu", |_: &Request| -> &'static str { hang() }))
         .get("/deaf", offload("cpu", deaf))
-        .get("/segv", offload("cpu", |_: &Request| raise(libc::SIGSEGV)))
+        .get("/segv", offload("cpu", touch_nothing))
         .get("/abort", offload("cpu", |_: &Request| -> &'static str { std::process::abort() }))
         .get("/exit/{code}", offload("cpu", exit))
         .get("/wait", offload("cpu", wait))
@@ -45,9 +44,12 @@ fn deaf(_: &Request) -> &'static str {
     hang()
 }
 
-fn raise(number: i32) -> &'static str {
-    // SAFETY: kill takes no pointers; the signal ends this process, as the story wants it.
-    unsafe { libc::kill(libc::getpid(), number) };
+/// Writes to where no memory is.
+fn touch_nothing(_: &Request) -> &'static str {
+    let nowhere = std::ptr::with_exposed_provenance_mut::<u8>(16);
+    // SAFETY: there is none: the page at 0 is never mapped, so the kernel ends this process here,
+    // as the story wants it.
+    unsafe { nowhere.write_volatile(0) };
     hang()
 }
 
@@ -233,17 +235,17 @@ fn a_worker_that_writes_nonsense_is_replaced() {
 }
 
 fn broken_memory_is_made_anew() {
-    let server = start("pool-good", &[]);
+    let server = start("pool-good", &["--pool", "request.timeout=1s"]);
     let before = members(&server);
-    let asked = ask(&server, "/false-heads");
+    ask(&server, "/false-heads");
     wait_until("everybody is replaced", || {
+        // It is seen where a queue is used. What becomes of the request does not matter.
+        let _ = ask(&server, "/heavy").join();
         let after = members(&server);
         let is_new = |(name, pid): (&String, &u32)| before.get(name).is_some_and(|old| old != pid);
         after.len() == before.len() && after.iter().all(is_new)
     });
     wait_until("all is well", || is_served(&server));
-    // Whatever became of it: there is an answer, or its shard was replaced under it.
-    drop(asked);
     let stderr = end(server);
     assert_line(&stderr, &["the memory of a pool is broken and is made anew", "pool=cpu"]);
     assert!(!stderr.contains("shard died"), "{stderr}");
@@ -258,6 +260,5 @@ fn retired_and_killed_shards_keep_the_pool() {
         wait_until("a successor", || shard().is_some_and(|pid| pid != before));
         wait_until("all is well", || is_served(&server));
     }
-    assert!(own_pid().get() != server.pid());
     end(server);
 }

@@ -512,7 +512,7 @@ fn memory_that_is_refused_is_71() {
         (Server::start("pool-good", &huge), memory, "write a smaller `slots`"),
         // The address space has no room for it.
         (start_limited("-v 200000", &large), memory, "ulimit -v"),
-        (start_limited("-n 20", &[]), descriptors, "ulimit -Hn"),
+        (start_limited("-n 24", &["--pool", "workers=16"]), descriptors, "ulimit -Hn"),
     ] {
         let (code, stderr) = server.end();
         assert_eq!(code, Some(71), "{stderr}");

@@ -254,9 +254,12 @@ impl<W: World> Server<W> {
     }
 
     /// Whether a stream may have a block. One that holds blocks which its shard has not read
-    /// leaves the last ones to others, or slow clients would keep all of them.
+    /// leaves the last ones to others, or slow clients would keep all of them; and one that holds
+    /// none leaves an eighth to whole answers, which nobody holds for long: as many slow clients
+    /// as there are blocks would have them all, if each could have one.
     fn may_take_block(&self, holds: bool) -> bool {
-        self.blocks.free() > if holds { self.blocks.reserved() } else { 0 }
+        let for_whole = usize::from(self.blocks.count()) / 8;
+        self.blocks.free() > if holds { self.blocks.reserved() } else { for_whole }
     }
 
     fn has_item(&self, stream: &Stream) -> bool {
