@@ -320,7 +320,7 @@ fn by_default(shared: bool) -> SpinPolicy {
     if shared {
         return SpinPolicy::NEVER;
     }
-    SpinPolicy { window_ns: SPIN_NS, gap_ns: SPIN_NS, beside_others: false }
+    SpinPolicy { window_ns: SPIN_NS, gap_ns: SPIN_NS, beside_others: true }
 }
 
 /// Waits at a doorbell that nobody ever reads: each ring is one event. The second net under it is

@@ -166,7 +166,7 @@ impl Play {
         let heavy = outcome.heavy.as_ref().ok_or("the generator says nothing of heavy requests")?;
         let burned = (cpu_ms - light_cpu_ms * outcome.light.right() as f64) / BURN_MS;
         // Those that ask whether the usual is back are right ones, too.
-        let right = (heavy.right_at_us.len() as u32 + recovery.asked) as f64;
+        let right = f64::from(heavy.right_at_us.len() as u32 + recovery.asked);
         let late_us = ((OVERLOAD_SECONDS - LAST_SECONDS) * 1e6) as u64;
         let last = heavy.right_at_us.iter().filter(|at| **at >= late_us).count();
         let refused = heavy.fates.get(&open::Fate::Allowed).copied().unwrap_or(0);
