@@ -171,7 +171,8 @@ impl IntoHandler<Offloaded> for Offload {
 /// be fit for several threads at once, and so must what it takes of its pool: both are `Send` and
 /// `Sync`, or it does not compile. An async function runs on the thread of the worker's executor
 /// alone, whatever `threads` says (so does the producer of its stream, while that of a plain
-/// function stays on the thread which called it), and may use an [`Rc`] or a [`RefCell`](std::cell::RefCell):
+/// function stays on the thread which called it), and may use an [`Rc`] or a
+/// [`RefCell`](std::cell::RefCell):
 ///
 /// ```
 /// use std::cell::Cell;

@@ -142,7 +142,7 @@ impl World for Timeless {
 
     #[inline]
     fn fence(&self, order: Ordering) {
-        // Pairs with what the caller names.
+        // Excludes what its caller says.
         self.0.fence(order);
     }
 

@@ -465,11 +465,11 @@ pub fn unacknowledged(
     generation: Generation,
     from: Side,
 ) -> Extents {
-    // Acquire: pairs with the Release of `publish`, at both ends: what the dead process sent is
-    // there, and what the other one took it has read.
+    // Pairs with the Release of `publish`, at both ends: what the dead process sent is there, and
+    // what the other one took it has read.
     let worker = world.load(slot.worker_window(), Ordering::Acquire);
     let worker = Window::unpack_worker(worker, generation);
-    // Acquire: as above.
+    // Pairs with the Release of `publish`, as above.
     let shard = Window::unpack_shard(world.load(slot.request_extents(0), Ordering::Acquire));
     let (sent, taken) = match from {
         Side::Shard(_) => (shard.seq, worker.ack),

@@ -3,7 +3,7 @@
 //!
 //! | word | writer | readers | ordering | pairs with |
 //! |---|---|---|---|---|
-//! | `slot.state`, of slots that list blocks of ours | their shards | this worker | Acquire | `free` |
+//! | `slot.state`, where it lists our blocks | their shards | this worker | Acquire | `free` |
 
 use super::{Job, JobId, Server};
 use crate::offload::blocks::{Extents, Loan};

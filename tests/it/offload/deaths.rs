@@ -165,7 +165,7 @@ fn everything_killed_and_stopped_at_random_for_long() {
         let dice = scatter(round);
         let targets = [pool.worker(0), pool.worker(1), pool.server.shards().into_iter().next()];
         let Some(target) = &targets[(dice >> 8) as usize % targets.len()] else { continue };
-        if dice % 3 == 0 && process::is_alive(target.pid) {
+        if dice.is_multiple_of(3) && process::is_alive(target.pid) {
             send_signal(target.pid, Signal::STOP);
             pause(Duration::from_millis(dice >> 16 & 0xff));
             send_signal(target.pid, Signal::CONT);

@@ -62,7 +62,7 @@ const CROWD: usize = 100;
 
 /// Whether this one of the crowd stays until its end: every fifth does.
 fn stays(index: usize) -> bool {
-    index % 5 == 0
+    index.is_multiple_of(5)
 }
 
 #[test]
