@@ -140,9 +140,9 @@ impl World for Timeless {
         self.0.fetch_add(at, value, order)
     }
 
+    // Excludes what the caller says.
     #[inline]
     fn fence(&self, order: Ordering) {
-        // Excludes what its caller says.
         self.0.fence(order);
     }
 
