@@ -132,8 +132,8 @@ impl App {
     }
 
     /// Run handlers of this application in workers of their own, which `pool` says what to load
-    /// for; [`offload`](fn@crate::offload) sends routes there. How many there are and where they run
-    /// is up to `[pool.NAME]` in the configuration; without such a table the defaults hold.
+    /// for; [`offload`](fn@crate::offload) sends routes there. How many there are and where they
+    /// run is up to `[pool.NAME]` in the configuration; without such a table the defaults hold.
     #[must_use]
     pub fn pool<S: 'static>(mut self, name: &str, pool: Pool<S>) -> Self {
         let wrong = if !is_pool_name(name) {

@@ -143,6 +143,7 @@ impl World for Timeless {
     // Excludes what the caller says.
     #[inline]
     fn fence(&self, order: Ordering) {
+        // Excludes what the caller says.
         self.0.fence(order);
     }
 
