@@ -320,7 +320,8 @@ fn a_quota_lets_everybody_float() {
     assert_eq!(plan.budget, whole as u64);
     server.stop();
     // The quota does not count if somebody says so, and then all are pinned.
-    let (server, plan) = check_poolless("[cores]\nquota = \"ignore\"\n", |launch| launch.in_group(&group));
+    let (server, plan) =
+        check_poolless("[cores]\nquota = \"ignore\"\n", |launch| launch.in_group(&group));
     assert!(plan.pinned().len() >= whole);
     server.stop();
 }
