@@ -68,9 +68,12 @@ fn light(server: &Server, mut beside: impl FnMut(&Server)) -> Report {
     report
 }
 
+/// Everybody is there, and has done something.
+#[track_caller]
 fn warm_up(server: &Server) {
+    server.expect_everybody();
     let mut client = server.client();
-    for target in ["/user/a", "/json", "/sleep/1", "/stream?chunks=2&bytes=10&gap_ms=0"] {
+    for target in ["/user/a", "/json", "/sleep/1", "/stream?chunks=2&bytes=10&gap_ms=0", "/fib/1"] {
         assert_eq!(client.get(target).unwrap().status, 200);
     }
 }

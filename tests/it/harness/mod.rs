@@ -375,6 +375,37 @@ impl Server {
         shards
     }
 
+    /// The living workers of a pool, in the order of their index.
+    pub(crate) fn workers(&self, pool: &str) -> Vec<Process> {
+        let mut workers = process::children(self.pid());
+        workers.retain(|child| child.worker(pool).is_some());
+        workers.sort_by_key(|child| child.worker(pool));
+        workers
+    }
+
+    /// Waits until so many workers have been ready. The server is once each pool has one; the
+    /// others come later, one after the other.
+    #[track_caller]
+    pub(crate) fn expect_workers(&self, count: usize) {
+        wait_until(&format!("{count} workers are ready"), || {
+            self.stderr().matches("worker ready").count() >= count
+        });
+    }
+
+    /// Waits until everybody is there whom the server has announced in its log, which is in JSON.
+    #[track_caller]
+    pub(crate) fn expect_everybody(&self) {
+        let text = self.stderr();
+        let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+        let pools = lines.filter(|line: &serde_json::Value| line["message"] == "pool");
+        let workers = pools.map(|pool| {
+            let places = pool["workers"].as_str().expect("a pool has workers");
+            let count = places.split(' ').next().and_then(|word| word.parse::<usize>().ok());
+            count.unwrap_or_else(|| panic!("{places:?} begins with a number"))
+        });
+        self.expect_workers(workers.sum());
+    }
+
     /// Supervisor and children.
     pub(crate) fn tree(&self) -> Vec<u32> {
         let children = process::children(self.pid()).into_iter().map(|child| child.pid);
