@@ -140,6 +140,7 @@ impl World for Timeless {
         self.0.fetch_add(at, value, order)
     }
 
+    // Pairs with what the caller names.
     #[inline]
     fn fence(&self, order: Ordering) {
         // Pairs with what the caller names.
