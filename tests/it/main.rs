@@ -12,7 +12,6 @@ mod commands;
 mod conformance;
 mod features;
 mod harness;
-mod offload;
 mod offload_demo;
 mod placement;
 mod regression;
