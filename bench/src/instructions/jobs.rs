@@ -140,10 +140,10 @@ impl World for Timeless {
         self.0.fetch_add(at, value, order)
     }
 
-    // Excludes what the caller says.
+    // Pairs with what the caller names.
     #[inline]
     fn fence(&self, order: Ordering) {
-        // Excludes what the caller says.
+        // Pairs with what the caller names.
         self.0.fence(order);
     }
 
