@@ -4,7 +4,8 @@ BIND ?= 127.0.0.1
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-quick peers ci model soak fuzz docs fmt clean
+.PHONY: help run test check bench bench-offload bench-promise bench-quick peers ci model loom kills
+.PHONY: tsan soak fuzz docs fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -29,10 +30,21 @@ bench: ## this server beside others, all columns (half an hour; ARGS="--columns 
 bench-quick: ## a first look in under 5 minutes
 	@$(MAKE) --no-print-directory bench ARGS="--quick $(ARGS)"
 
+bench-offload: ## what a job for another process costs, beside what the machine allows (2 minutes)
+	@tools/setup cargo cc python3
+	cargo build --release --locked --workspace && target/release/corewise-bench offload $(ARGS)
+
+bench-promise: ## heavy requests beside light ones, and too many of them; as root (20 minutes)
+	@tools/setup cargo cc
+	cargo build --release --locked --workspace && target/release/corewise-bench promise $(ARGS)
+
 peers: ## build, install and try the servers that the bench compares with
 	@tools/setup cargo cc
 	cargo build --release --locked --manifest-path bench/peers/Cargo.toml
-	@tools/setup haproxy h2o lighttpd nginx
+	@tools/setup go haproxy h2o lighttpd nginx python3
+	cd bench/peers/go && go build -o ../target/release/peer-go .
+	python3 -m venv bench/peers/target/python
+	bench/peers/target/python/bin/pip install -q -r bench/peers/python/requirements.txt
 	cargo test -q --locked -p corewise-bench --bin corewise-bench every_peer -- --ignored
 
 ci: ## exactly what CI runs
@@ -48,7 +60,23 @@ model: ## the slot protocol in every order, and how each defect fails (CASE=name
 	@tools/setup cargo cc
 	cargo run -q --release --locked -p corewise-model -- $(CASE)
 
-soak: ## the tests that need minutes each
+loom: ## how shards and workers wait for each other, under the memory model (a part of test)
+	cargo test --locked --lib offload::tests::kernels
+
+kills: ## real processes of the slot protocol die and write garbage (a part of test; ARGS=name)
+	@tools/setup cargo cc python3
+	cargo test --locked --test offload -- $(ARGS)
+
+tsan: ## the slot protocol under ThreadSanitizer, and a late write that it must report
+	@tools/setup cargo cc
+	RUSTC_BOOTSTRAP=1 \
+	RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer --cfg corewise_tsan" \
+		cargo test --locked --target-dir target/tsan --test offload \
+		--target $$(rustc -vV | sed -n 's/^host: //p')
+
+soak: ## the tests that need minutes each (COREWISE_STORM_SECONDS, COREWISE_STORM_KILLS)
+	@tools/setup cargo cc python3
+	cargo test --release --locked --test offload -- --ignored
 	cargo test --release --locked --test it -- --ignored --test-threads 1
 
 fuzz: ## 20 million executions of the mutator (COREWISE_FUZZ_EXECUTIONS, COREWISE_FUZZ_SEED)

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::env;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::Method;
@@ -10,15 +11,17 @@ use ::http::Method;
 use crate::cli;
 use crate::config::placement::WorkerPlace;
 use crate::config::route::{self, Target};
-use crate::config::{Config, Preload, Sources, is_pool_name};
+use crate::config::{Config, HalfClose, PoolConfig, Preload, SPIN_ALWAYS, Sources, is_pool_name};
 use crate::exit::Exit;
 use crate::handler::{Handler, IntoHandler, IntoResponse, Response};
 use crate::http::Error;
-use crate::router::{Builder, RouteError, Table};
-use crate::shard::{self, Setup};
+use crate::offload::region::Region;
+use crate::offload::server::SpinPolicy;
+use crate::router::{self, Builder, RouteError, Table};
+use crate::shard::{self, PoolSettings, PoolSetup, QueueWait, Setup, ShardIndex};
 use crate::supervisor::{self, Engine, ProbeError, Roles, ShardStart, TemplateStart};
 use crate::worker::template::{self, Seat};
-use crate::worker::{Pool, PoolCode};
+use crate::worker::{Pool, PoolCode, Route};
 
 /// Routes with their handlers.
 ///
@@ -47,10 +50,18 @@ use crate::worker::{Pool, PoolCode};
 pub struct App {
     routes: Builder<usize>,
     handlers: Vec<Handler>,
+    /// The route of each handler.
+    named: Vec<Named>,
     /// The routes of pools, each with its handler.
     jobs: Vec<(String, usize)>,
     pools: Vec<(String, PoolCode)>,
     errors: Vec<AppError>,
+}
+
+/// A route as people know it, and the names of its parameters.
+struct Named {
+    name: String,
+    params: Vec<Box<str>>,
 }
 
 /// What is wrong with an application.
@@ -121,8 +132,8 @@ impl App {
     }
 
     /// Run handlers of this application in workers of their own, which `pool` says what to load
-    /// for; [`offload`](crate::offload) sends routes there. How many there are and where they run
-    /// is up to `[pool.NAME]` in the configuration; without such a table the defaults hold.
+    /// for; [`offload`](fn@crate::offload) sends routes there. How many there are and where they
+    /// run is up to `[pool.NAME]` in the configuration; without such a table the defaults hold.
     #[must_use]
     pub fn pool<S: 'static>(mut self, name: &str, pool: Pool<S>) -> Self {
         let wrong = if !is_pool_name(name) {
@@ -183,14 +194,17 @@ impl App {
         if self.handlers.is_empty() && config.routes.is_empty() {
             return cli::refuse(&route::nothing_to_serve(config.file.as_deref()));
         }
-        let mut handlers = self.handlers;
+        let (mut handlers, named) = (self.handlers, self.named);
+        let mut names: Vec<String> = named.iter().map(|route| route.name.clone()).collect();
         let of_file = config.routes.iter().map(|route| {
             handlers.push(handler_of(&route.target));
+            names.push(route.origin.to_string());
             (route.rule.clone(), handlers.len() - 1)
         });
         let table = Table::new(of_file, self.routes.build());
         // Each shard is a fork and takes its own copy of what is in here.
         let table = RefCell::new(Some((table, handlers)));
+        let named = RefCell::new(named);
         let shard = |start: ShardStart<'_>| {
             let (table, handlers) =
                 table.take().expect("a shard starts once in its process, from an untouched copy");
@@ -201,15 +215,23 @@ impl App {
             let name = &start.config.pools[usize::from(start.pool)].name;
             let found = pools.iter().find(|(known, _)| known == name);
             let (_, code) = found.expect("a pool without code does not start");
-            lead(start, code.clone())
+            let (_, handlers) =
+                table.take().expect("a template starts once in its process, from such a copy");
+            let routes = routes_of(name, handlers, named.take());
+            lead(start, code.clone(), routes)
         };
-        supervisor::run(config, Roles { probe: &probe, shard: &shard, template: &template })
+        let roles = Roles { probe: &probe, shard: &shard, template: &template, routes: &names };
+        supervisor::run(config, roles)
     }
 
     /// Finds routes that lead nowhere or to a pool that has loaded something else, and pools that
     /// are not placed.
     fn check_pools(&mut self, config: &Config) {
         for (route, handler) in &self.jobs {
+            if u16::try_from(*handler).is_err() {
+                let text = format!("{route} is one too many: a job can take one of 65536 routes");
+                self.errors.push(AppError::Pool(text));
+            }
             let Handler::Job(job) = &self.handlers[*handler] else { continue };
             let pool = self.pools.iter().find(|(name, _)| *name == job.pool);
             let wrong = match (pool, job.state) {
@@ -243,17 +265,17 @@ impl App {
         pattern: &str,
         handler: impl IntoHandler<K>,
     ) -> Self {
-        let route = method.as_ref().map_or_else(
-            || format!("the route {pattern}"),
-            |method| format!("the route {method} {pattern}"),
-        );
+        let route = method
+            .as_ref()
+            .map_or_else(|| pattern.to_owned(), |method| format!("{method} {pattern}"));
         match self.routes.insert(method, pattern, self.handlers.len()) {
             Ok(()) => {
                 let handler = handler.into_handler();
                 if matches!(handler, Handler::Job(_)) {
-                    self.jobs.push((route, self.handlers.len()));
+                    self.jobs.push((format!("the route {route}"), self.handlers.len()));
                 }
                 self.handlers.push(handler);
+                self.named.push(Named { name: route, params: router::parameter_names(pattern) });
             }
             Err(error) => self.errors.push(AppError::Route(error)),
         }
@@ -298,6 +320,8 @@ fn serve(start: ShardStart<'_>, table: Table<usize>, handlers: Vec<Handler>) -> 
         page: Some(start.page),
         table,
         handlers,
+        pools: pools_of(config, start.regions),
+        seat: ShardIndex(start.seat),
         limits: config.http,
         connections_max: usize::try_from(config.shard.connections).unwrap_or(usize::MAX),
         idle: config.shard.idle,
@@ -314,14 +338,53 @@ fn serve(start: ShardStart<'_>, table: Table<usize>, handlers: Vec<Handler>) -> 
     }
 }
 
+/// The pools as a shard is to treat them.
+fn pools_of(config: &Config, regions: Vec<Arc<Region>>) -> Vec<PoolSetup> {
+    let setup = |(pool, region): (&PoolConfig, Arc<Region>)| PoolSetup {
+        name: pool.name.clone(),
+        region,
+        settings: PoolSettings {
+            queue: pool.queue,
+            queue_wait: pool.queue_wait.map_or(QueueWait::Auto, QueueWait::Fixed),
+            timeout: pool.request.timeout,
+            idle: pool.request.idle,
+            cancel_on_disconnect: pool.cancel_on_disconnect,
+            cancel_on_half_close: pool.half_close == HalfClose::Cancel,
+            spin: config.spin,
+        },
+    };
+    config.pools.iter().zip(regions).map(setup).collect()
+}
+
+/// What the workers of a pool run, by the number of the route.
+fn routes_of(pool: &str, handlers: Vec<Handler>, named: Vec<Named>) -> Vec<Option<Route>> {
+    let routes = handlers.into_iter().zip(named).map(|(handler, Named { name, params })| {
+        let Handler::Job(job) = handler else { return None };
+        (job.pool == pool).then_some(Route { name, params, run: job.run })
+    });
+    routes.collect()
+}
+
+/// How long a worker looks for jobs: where that takes nobody's time.
+fn spin_of(worker: &WorkerPlace, window: Duration) -> SpinPolicy {
+    let window_ns = u64::try_from(window.as_nanos()).unwrap_or(u64::MAX);
+    if !worker.spins || window_ns == 0 {
+        return SpinPolicy::NEVER;
+    }
+    // Who never sleeps does not ask how long it has been without work either.
+    let gap_ns = if window < SPIN_ALWAYS { window_ns } else { u64::MAX };
+    SpinPolicy { window_ns, gap_ns, beside_others: true }
+}
+
 /// The life of a pool's template, in its own process.
-fn lead(start: TemplateStart<'_>, code: PoolCode) -> Exit {
+fn lead(start: TemplateStart<'_>, code: PoolCode, routes: Vec<Option<Route>>) -> Exit {
     let (config, index) = (start.config, usize::from(start.pool));
     let (pool, place) = (&config.pools[index], &config.placement.pools[index]);
     let floating = config.placement.floating_cpus();
     let seat = |worker: &WorkerPlace| Seat {
         cpus: worker.cpu.map_or_else(|| floating.clone(), |cpu| vec![cpu]),
         background: worker.background,
+        spin: spin_of(worker, config.spin),
     };
     template::run(template::Setup {
         pool: &pool.name,
@@ -330,6 +393,10 @@ fn lead(start: TemplateStart<'_>, code: PoolCode) -> Exit {
         env: &pool.env,
         nice: pool.nice,
         seats: place.workers.iter().map(seat).collect(),
+        region: Arc::new(start.region),
+        routes,
+        jobs_max: pool.concurrency,
+        threads: pool.threads,
         generation: start.generation,
         channel: start.channel,
         signals: start.signals,
@@ -377,9 +444,12 @@ mod tests {
         App::new().pool("cpu", Pool::new().on_load(|| Ok::<_, String>(Tables)))
     }
 
-    fn config(purpose: Purpose, native_pools: &[&str]) -> Config {
+    fn config(purpose: Purpose, text: &str, native_pools: &[&str]) -> Config {
         let native_pools = native_pools.iter().map(|&name| name.to_owned()).collect();
-        let sources = Sources { native_pools, ..Sources::default() };
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("corewise.toml");
+        std::fs::write(&file, text).unwrap();
+        let sources = Sources { file: Some(file), native_pools, ..Sources::default() };
         let resolved = sources.resolve_for(purpose, &Machine::uniform(&[0], &[0]));
         resolved.unwrap_or_else(|faults| panic!("{faults}")).1
     }
@@ -387,7 +457,7 @@ mod tests {
     /// What is wrong with an application whose pool has its settings.
     #[track_caller]
     fn check(mut app: App, expected: &[&str]) {
-        app.check_pools(&config(Purpose::Trial, &["cpu"]));
+        app.check_pools(&config(Purpose::Start, "", &["cpu"]));
         let errors: Vec<String> = app.errors.iter().map(ToString::to_string).collect();
         assert_eq!(errors.len(), expected.len(), "{errors:?}");
         for (error, part) in errors.iter().zip(expected) {
@@ -411,12 +481,13 @@ mod tests {
     }
 
     #[test]
-    fn pools_do_not_start_yet() {
-        let fault = config(Purpose::Answer, &["cpu"]).pools_cannot_start().unwrap();
-        assert_eq!((fault.code, fault.key.as_str()), ("E0106", "pool.cpu"));
-        assert_eq!(config(Purpose::Trial, &["cpu"]).pools_cannot_start(), None);
-        assert_eq!(config(Purpose::Start, &[]).pools_cannot_start(), None);
+    fn pools_of_python_do_not_start_yet() {
+        let python = config(Purpose::Answer, "[pool.ml]\n", &["cpu"]);
+        let fault = python.pools_cannot_start().unwrap();
+        assert_eq!((fault.code, fault.key.as_str()), ("E0106", "pool.ml"));
+        assert_eq!(config(Purpose::Start, "", &["cpu"]).pools_cannot_start(), None);
+        assert_eq!(config(Purpose::Start, "", &[]).pools_cannot_start(), None);
         let app = app().get("/", |_: &Request| "");
-        assert_eq!(app.run_with(config(Purpose::Answer, &["cpu"])), Exit::Config);
+        assert_eq!(app.run_with(python), Exit::Config);
     }
 }

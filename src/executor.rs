@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use futures_io::AsyncRead;
 use glommio::io::BufferedFile;
 use glommio::net::UnixStream;
-use glommio::{LocalExecutorBuilder, Placement};
+use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
 
 use crate::sys::descriptors;
 
@@ -32,6 +32,8 @@ use crate::sys::descriptors;
 const IO_MEMORY_BYTES: usize = 256 << 10;
 /// Entries of each of glommio's three rings.
 const RING_DEPTH: usize = 128;
+/// How long to sleep where nothing can wake us.
+const NAP: Duration = Duration::from_millis(10);
 
 thread_local! {
     /// Tasks spawned here and not yet ended.
@@ -49,14 +51,33 @@ thread_local! {
 /// # Errors
 /// When glommio cannot be set up (io_uring forbidden, too little lockable memory).
 pub fn run<T>(future: impl Future<Output = T> + 'static) -> io::Result<T> {
-    // The process was pinned (or left floating) before; the executor must not change that.
-    let executor = LocalExecutorBuilder::new(Placement::Unbound)
-        .name("shard")
-        .io_memory(IO_MEMORY_BYTES)
-        .ring_depth(RING_DEPTH)
-        .make()
-        .map_err(|error| io::Error::other(error.to_string()))?;
-    Ok(executor.run(Polled::new(future, false)))
+    Ok(Executor::new()?.run(future))
+}
+
+/// The executor of a thread that runs futures one after the other.
+pub struct Executor(LocalExecutor);
+
+impl Executor {
+    /// Sets one up.
+    ///
+    /// # Errors
+    /// As [`run`].
+    pub fn new() -> io::Result<Self> {
+        // The process was pinned (or left floating) before; the executor must not change that.
+        let executor = LocalExecutorBuilder::new(Placement::Unbound)
+            .name("corewise")
+            .io_memory(IO_MEMORY_BYTES)
+            .ring_depth(RING_DEPTH)
+            .make()
+            .map_err(|error| io::Error::other(error.to_string()))?;
+        Ok(Self(executor))
+    }
+
+    /// Runs `future` on this thread until it ends. What it has spawned and left goes on with the
+    /// next one.
+    pub fn run<T>(&self, future: impl Future<Output = T> + 'static) -> T {
+        self.0.run(Polled::new(future, false))
+    }
 }
 
 /// A spawned task; dropping it cancels the future.
@@ -245,7 +266,7 @@ enum Ear {
     Open(Rc<Rung>),
 }
 
-/// What the reading task has to say.
+/// What the listening task has to say.
 #[derive(Default)]
 struct Rung {
     rang: Cell<bool>,
@@ -267,29 +288,59 @@ impl Bell {
         self.eventfd.as_fd()
     }
 
+    /// Ring for `doorbell` too, an eventfd that does not block, from now on. Its count is taken.
+    ///
+    /// The network ring may watch it as well, and must not be relied upon for it: a signal that
+    /// completes an operation of a ring whose own eventfd is to be signalled then is nested, and
+    /// was seen to be lost.
+    pub fn hear(&mut self, doorbell: OwnedFd) {
+        let rung = self.ear.open();
+        let hearing = async move {
+            loop {
+                if let Err(error) = readable(&doorbell).await {
+                    tracing::error!(%error, "a doorbell could not be watched");
+                    sleep(Duration::from_millis(10)).await;
+                }
+                descriptors::take_count(doorbell.as_fd());
+                rung.ring();
+            }
+        };
+        // No company, as the one that listens to the bell itself.
+        glommio::spawn_local(Polled::new(hearing, false)).detach();
+    }
+
     /// Sleep until the bell rings, `until`, or `ready` says that there is work; `ready` is asked
     /// on every wake and keeps the waker.
-    pub async fn wait(
-        &mut self,
-        until: Option<Instant>,
-        mut ready: impl FnMut(&Context<'_>) -> bool,
-    ) {
-        let rung = self.ear.open();
+    pub async fn wait(&mut self, until: Option<Instant>, ready: impl FnMut(&Context<'_>) -> bool) {
+        self.ear.open().wait(until, ready).await;
+    }
+}
+
+impl Rung {
+    /// Tells whoever sleeps, or will.
+    fn ring(&self) {
+        self.rang.set(true);
+        if let Some(sleeper) = self.sleeper.take() {
+            sleeper.wake();
+        }
+    }
+
+    async fn wait(&self, until: Option<Instant>, mut ready: impl FnMut(&Context<'_>) -> bool) {
         let mut timer = until.map(|until| {
             glommio::timer::Timer::new(until.saturating_duration_since(Instant::now()))
         });
         std::future::poll_fn(|cx| {
-            if ready(cx) || rung.rang.take() {
+            if ready(cx) || self.rang.take() {
                 return Poll::Ready(());
             }
-            rung.sleeper.replace(Some(cx.waker().clone()));
+            self.sleeper.replace(Some(cx.waker().clone()));
             match &mut timer {
                 Some(timer) => Pin::new(timer).poll(cx).map(|_| ()),
                 None => Poll::Pending,
             }
         })
         .await;
-        rung.sleeper.take();
+        self.sleeper.take();
     }
 }
 
@@ -316,12 +367,62 @@ fn listen(eventfd: OwnedFd, told: Rc<Rung>) {
                 tracing::error!(%error, "the wake-up descriptor could not be read");
                 sleep(Duration::from_millis(10)).await;
             }
-            told.rang.set(true);
-            if let Some(sleeper) = told.sleeper.take() {
-                sleeper.wake();
-            }
+            told.ring();
         }
     };
     // Not one of the tasks that make company: it only listens while somebody sleeps.
     glommio::spawn_local(Polled::new(reading, false)).detach();
+}
+
+/// Sleeping through glommio until a descriptor is readable that others wait at too, and that is
+/// no eventfd of our own: a bundle of several.
+pub struct Lookout {
+    fd: OwnedFd,
+    rung: Rc<Rung>,
+    /// Whether a task waits at the descriptor.
+    posted: Rc<Cell<bool>>,
+}
+
+impl Lookout {
+    /// Looks out for `fd`.
+    ///
+    /// # Errors
+    /// When the process is out of descriptors.
+    pub fn new(fd: impl AsFd) -> io::Result<Self> {
+        let fd = descriptors::duplicate(fd)?;
+        Ok(Self { fd, rung: Rc::default(), posted: Rc::default() })
+    }
+
+    /// Sleep until the descriptor is readable, `until`, or `ready` says that there is work;
+    /// `ready` is asked on every wake and keeps the waker. While the process is out of descriptors
+    /// the sleep is a nap.
+    pub async fn wait(&mut self, until: Instant, ready: impl FnMut(&Context<'_>) -> bool) {
+        let mut until = until;
+        if !self.posted.get()
+            && let Err(error) = self.post()
+        {
+            tracing::debug!(%error, "no descriptor to sleep at");
+            until = until.min(Instant::now() + NAP);
+        }
+        self.rung.wait(Some(until), ready).await;
+    }
+
+    /// Posts a task for the next time that the descriptor is readable. It may outlast a sleep:
+    /// for each poll of such an operation glommio would keep another waker.
+    fn post(&self) -> io::Result<()> {
+        let fd = descriptors::duplicate(&self.fd)?;
+        let (rung, posted) = (Rc::clone(&self.rung), Rc::clone(&self.posted));
+        posted.set(true);
+        let listening = async move {
+            if let Err(error) = readable(&fd).await {
+                tracing::debug!(%error, "a descriptor could not be waited for");
+                sleep(NAP).await;
+            }
+            posted.set(false);
+            rung.ring();
+        };
+        // It only listens while somebody sleeps, and is no company.
+        glommio::spawn_local(Polled::new(listening, false)).detach();
+        Ok(())
+    }
 }

@@ -18,11 +18,11 @@
 //! - [`App`] holds routes and handlers and runs them; [`Request`] and [`Response`] are what a
 //!   handler sees. A plain function answers at once, inside the event loop; one that has to wait
 //!   is an async function wrapped in [`task`]; [`executor`] has what it can wait for.
-//! - A handler wrapped in [`offload`] runs in a worker process of a [`Pool`]; this version builds
-//!   and starts pools in tests only.
+//! - A handler wrapped in [`offload`](fn@offload) runs in a worker process of a [`Pool`]: it may
+//!   compute, block or crash, and costs its own request at most.
 //! - Bodies stream in both directions: [`Response::stream`], [`Response::events`], [`Body`].
 //! - The modules below are the server itself, from the command line down to the system calls.
-//!   Unsafe code exists in `net` and `sys` alone, each block with its proof.
+//!   Unsafe code exists in `net`, `offload::region` and `sys` alone, each block with its proof.
 
 #[forbid(unsafe_code)]
 pub mod app;
@@ -43,6 +43,7 @@ pub mod http;
 #[forbid(unsafe_code)]
 pub mod limits;
 pub mod net;
+pub mod offload;
 #[forbid(unsafe_code)]
 pub mod router;
 #[forbid(unsafe_code)]

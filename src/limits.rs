@@ -74,6 +74,10 @@ pub const COPY_BYTES_MAX: usize = 16 << 10;
 pub const OUTPUT_BYTES_HIGH: usize = 64 << 10;
 /// Request body bytes that wait for a handler before its client is made to wait.
 pub const UPLOAD_BYTES_HIGH: usize = 64 << 10;
+/// Answers of workers that one shard holds for clients that read slowly, all together. Up to it
+/// what a client does not read at once is copied, so that the worker's memory is free for others;
+/// beyond it an answer stays where it is until its client has read it.
+pub const SPILL_BYTES_MAX: usize = 16 << 20;
 /// Largest configuration file, drop-ins each for themselves.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// Most pools of workers.
@@ -86,6 +90,13 @@ pub const ROUTE_NAMES_MAX: usize = 64;
 pub const ROUTE_TARGET_BYTES_MAX: usize = 2048;
 /// Largest file that a route answers with: it is held in memory.
 pub const ROUTE_FILE_BYTES_MAX: u64 = 1 << 20;
+/// Largest head that a shard hands to a worker, in bytes of its own encoding: what the blocks hold
+/// that a slot lists beside a stream. Larger: 431.
+pub const REQUEST_MESSAGE_HEAD_BYTES_MAX: usize = 7 * (64 << 10);
+/// Largest head of a response that a worker hands back, in bytes of the same encoding. Larger: 500.
+pub const RESPONSE_MESSAGE_HEAD_BYTES_MAX: usize = 256 << 10;
+/// Most fields of such a response.
+pub const RESPONSE_FIELDS_MAX: usize = 1000;
 
 const _: () = {
     assert!(COPY_BYTES_MAX <= OUTPUT_BYTES_HIGH);

@@ -9,7 +9,9 @@ mod idle;
 mod instructions;
 mod interrupt;
 mod mixed;
+mod offload;
 mod open;
+mod promise;
 mod reading;
 mod report;
 mod result;
@@ -19,6 +21,7 @@ mod start;
 mod statistics;
 mod stub;
 mod subject;
+mod table;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -48,7 +51,12 @@ fn run() -> Result<Exit, Box<dyn Error>> {
         Some("bare") => serve_bare(arguments)?,
         Some("instructions") => instructions::run(arguments)?,
         Some("instructions-subject") => instructions::run_subject(arguments)?,
+        Some("offload") => offload::run(arguments)?,
+        Some(offload::PARTNER) => offload::run_partner(arguments)?,
         Some("open") => open::run(arguments)?,
+        Some("table") => table::run(arguments)?,
+        Some("promise") => promise::run(arguments)?,
+        Some(promise::BURNER) => promise::run_burner(arguments)?,
         Some("stub") => stub::run(arguments)?,
         _ => return bench(),
     };

@@ -7,9 +7,32 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// Pins this process before it has a second thread.
 pub(crate) fn pin(cpu: usize) -> io::Result<()> {
+    pin_to(&cpus(&[cpu]))
+}
+
+/// The same with several CPUs; between a fork and an exec, too.
+pub(crate) fn pin_to(cpus: &CpuSet) -> io::Result<()> {
+    Ok(sched_setaffinity(None, cpus)?)
+}
+
+/// These CPUs as the kernel takes them.
+pub(crate) fn cpus(numbers: &[usize]) -> CpuSet {
     let mut set = CpuSet::new();
-    set.set(cpu);
-    Ok(sched_setaffinity(None, &set)?)
+    numbers.iter().for_each(|cpu| set.set(*cpu));
+    set
+}
+
+/// Runs this process before all that do not ask for the same: what it measures is then not how
+/// long it waited for a CPU itself.
+pub(crate) fn hurry() -> io::Result<()> {
+    let parameter = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the call reads one struct, which outlives it; 0 is this process.
+    if unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameter) } == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    let text = format!("cannot be scheduled before the servers: {error}; run as root");
+    Err(io::Error::new(error.kind(), text))
 }
 
 /// Listens on the loopback address; what is accepted sends small answers at once.

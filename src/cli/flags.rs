@@ -91,6 +91,10 @@ fn argument(def: &'static OptionDef) -> Option<Arg> {
     if shown != def.full_flag() && !is_later {
         argument = argument.alias(def.full_flag());
     }
+    if def.id == Id::PoolRequestTimeout {
+        // What it is for a client.
+        argument = argument.visible_alias("deadline");
+    }
     if def.id == Id::PoolPreload {
         // gunicorn's has no value, and means yes.
         argument = argument.num_args(0..=1).require_equals(true).default_missing_value("on");

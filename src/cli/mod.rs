@@ -395,6 +395,8 @@ Exit codes:
     0  stopped as asked
     1  doctor or bench found something, or init a file that is there
     2  the command line cannot be understood
+    3  no worker of a pool ever became ready
+    4  what a pool runs could not be loaded
    69  io_uring is not available
    71  the system refused something
    75  processes died again and again
@@ -450,6 +452,15 @@ mod tests {
         assert_eq!(listen(&["run", "--host", "::1", "--port", "80"]), "[::1]:80");
         let both = ["corewise", "run", "--port", "80", "--bind", "127.0.0.1:1"];
         assert!(matches!(parse(both.map(OsString::from)), Err(Exit::Usage)));
+    }
+
+    #[test]
+    fn a_deadline_is_the_time_of_a_request() {
+        let expected = [(Id::PoolRequestTimeout, "3s".to_owned())];
+        for flag in ["--deadline", "--timeout", "-t"] {
+            assert_eq!(flags(&["demo", flag, "3s"]), expected);
+        }
+        assert_eq!(flags(&["demo", "--workers", "3"]), [(Id::PoolWorkers, "3".to_owned())]);
     }
 
     #[test]

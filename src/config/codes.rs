@@ -480,6 +480,26 @@ pub static CODES: &[Code] = &[
         example: Example::Situation("sysctl net.core.somaxconn shows 128"),
         remedy: "sysctl -w net.core.somaxconn=4096, or write a smaller server.backlog.",
     },
+    Code {
+        code: "E0409",
+        title: "no memory for a pool",
+        meaning: "What shards and workers of a pool share is found at the start, all of it, so \
+                  that it cannot be missing later. The message says how much it is: slots x slot \
+                  for each shard in both directions, and blocks of 64 KiB for larger bodies. A \
+                  pool has places for at most 255 workers.",
+        example: Example::Situation("slots = 65536 and slot = \"1MiB\" in a pool"),
+        remedy: "Write a smaller `slots` or `slot`, or fewer workers, in the pool; or raise what \
+                 limits memory: the control group, ulimit -v.",
+    },
+    Code {
+        code: "E0410",
+        title: "no descriptors for a pool",
+        meaning: "Every process of a pool, and every shard, has a descriptor for each other one, \
+                  by which it is woken. The hard limit does not allow so many.",
+        example: Example::Situation("ulimit -Hn 32, then a server with a pool"),
+        remedy: "Raise the hard limit (ulimit -Hn, LimitNOFILE= in a unit file, --ulimit nofile \
+                 for docker), or start fewer workers.",
+    },
 ];
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use super::Config;
 use crate::exit::Exit;
+use crate::sys::descriptors;
 use crate::sys::host::Host;
 use crate::sys::procfs::Holder;
 
@@ -139,6 +140,37 @@ impl Finding {
         Self { code: NO_ENGINE, exit: Some(Exit::Unavailable), message: reason, fix }
     }
 
+    /// The memory of a pool that the system refuses. `need`: bytes, and descriptors of every
+    /// process that has it.
+    #[must_use]
+    pub fn of_pool(pool: &str, need: (u64, u64), refused: &io::Error) -> Self {
+        let (bytes, descriptors) = need;
+        let (code, message, fix) = if descriptors::are_used_up(refused) {
+            (
+                POOL_DESCRIPTORS,
+                format!("pool `{pool}` needs {descriptors} descriptors: {refused}"),
+                "raise the hard limit (ulimit -Hn, LimitNOFILE=), or start fewer workers",
+            )
+        } else {
+            (
+                POOL_MEMORY,
+                format!("pool `{pool}` needs {} MiB of shared memory: {refused}", bytes >> 20),
+                "write a smaller `slots` or `slot`, or fewer workers, in the pool; or raise what \
+                 limits memory (the control group, ulimit -v)",
+            )
+        };
+        Self { code, exit: Some(Exit::System), message, fix: fix.to_owned() }
+    }
+
+    /// More workers than the memory of a pool has places for.
+    #[must_use]
+    pub fn of_many_workers(pool: &str, workers: usize) -> Self {
+        let message =
+            format!("pool `{pool}` comes to {workers} workers, and its memory has places for 255");
+        let fix = "write `workers` = 255 or less in the pool; a second pool can have the rest";
+        Self { code: POOL_MEMORY, exit: Some(Exit::Config), message, fix: fix.to_owned() }
+    }
+
     fn warning(code: &'static str, message: String, fix: impl Into<String>) -> Self {
         Self { code, exit: None, message, fix: fix.into() }
     }
@@ -165,6 +197,10 @@ pub const FEW_DESCRIPTORS: &str = "E0406";
 pub const LITTLE_LOCKED: &str = "E0407";
 /// An accept queue longer than the kernel's limit.
 pub const SHORT_QUEUE: &str = "E0408";
+/// Too little memory for a pool.
+pub const POOL_MEMORY: &str = "E0409";
+/// Too few descriptors for a pool.
+pub const POOL_DESCRIPTORS: &str = "E0410";
 
 #[cfg(test)]
 mod tests {
@@ -212,6 +248,23 @@ mod tests {
         assert_eq!((finding.code, finding.exit), (code, Some(exit)));
         assert!(finding.message.contains(message), "{finding:?}");
         assert!(finding.fix.contains(fix), "{finding:?}");
+    }
+
+    #[test]
+    fn a_refused_pool_says_why() {
+        const ENFILE: i32 = 23;
+        const EMFILE: i32 = 24;
+        let refuse = |error: io::Error| Finding::of_pool("cpu", (20 << 20, 9), &error);
+        for number in [EMFILE, ENFILE] {
+            let found = refuse(io::Error::from_raw_os_error(number));
+            assert_eq!((found.code, found.exit), (POOL_DESCRIPTORS, Some(Exit::System)));
+            assert!(found.message.contains("`cpu` needs 9 descriptors"), "{found:?}");
+        }
+        let found = refuse(io::ErrorKind::OutOfMemory.into());
+        assert_eq!((found.code, found.exit), (POOL_MEMORY, Some(Exit::System)));
+        assert!(found.message.contains("`cpu` needs 20 MiB"), "{found:?}");
+        let found = Finding::of_many_workers("cpu", 300);
+        assert_eq!((found.code, found.exit), (POOL_MEMORY, Some(Exit::Config)));
     }
 
     #[test]

@@ -35,10 +35,13 @@ pub use fault::{Fault, Faults, Notice, Weight};
 pub use machine::Machine;
 pub use origin::Origin;
 pub use placement::Placement;
-pub use pool::{BootConfig, PoolConfig, PoolKind, Preload, RestartConfig, is_pool_name};
+pub use pool::{
+    BootConfig, HalfClose, PoolConfig, PoolKind, Preload, RequestConfig, RestartConfig,
+    is_pool_name,
+};
 pub use resolved::{
-    Config, EngineWish, Idle, LogConfig, LogFormat, LogLevel, ServerConfig, ShardConfig,
-    ShutdownConfig,
+    Config, EngineWish, Idle, LogConfig, LogFormat, LogLevel, SPIN_ALWAYS, ServerConfig,
+    ShardConfig, ShutdownConfig,
 };
 pub use route::RouteConfig;
 pub use settings::{PoolSettings, Purpose, Setting, Settings, Sources, Values};

@@ -13,7 +13,7 @@ pub fn is_pool_name(name: &str) -> bool {
     file::is_pool_name(name)
 }
 
-/// `[pool.NAME]`, as far as it is about processes; where they run stands in the placement.
+/// `[pool.NAME]`; where its processes run stands in the placement.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PoolConfig {
     /// Its name.
@@ -34,6 +34,24 @@ pub struct PoolConfig {
     pub nice: i32,
     /// Environment variables.
     pub env: Vec<(String, String)>,
+    /// Jobs of one shard in shared memory.
+    pub slots: u32,
+    /// Bytes of a slot.
+    pub slot_bytes: u32,
+    /// Jobs of one shard that wait behind the slots.
+    pub queue: u32,
+    /// Longest wait of a job before a worker starts it; `None` follows what jobs take.
+    pub queue_wait: Option<Duration>,
+    /// Jobs that one worker runs at a time; `None` is as many as its kind of handler can.
+    pub concurrency: Option<usize>,
+    /// Threads of each worker.
+    pub threads: usize,
+    /// How long a request may take.
+    pub request: RequestConfig,
+    /// Whether a job is cancelled when its client leaves.
+    pub cancel_on_disconnect: bool,
+    /// What a client means that closes its sending side.
+    pub half_close: HalfClose,
 }
 
 /// `kind`.
@@ -69,6 +87,26 @@ pub struct RestartConfig {
     pub window: Duration,
 }
 
+/// `request`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RequestConfig {
+    /// Longest time from the admission to the end of an answer, or to the head of a stream.
+    pub timeout: Duration,
+    /// Time after that before the worker is ended.
+    pub force: Duration,
+    /// Longest pause of a stream.
+    pub idle: Duration,
+}
+
+/// `half-close`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HalfClose {
+    /// It still wants its answer.
+    Answer,
+    /// It is gone.
+    Cancel,
+}
+
 /// `preload`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Preload {
@@ -102,6 +140,22 @@ impl PoolConfig {
             preload: preload(values),
             nice: values.integer(Id::PoolNice),
             env: values.variables(Id::PoolEnv).to_vec(),
+            slots: values.number(Id::PoolSlots),
+            slot_bytes: values.number(Id::PoolSlot),
+            queue: values.number(Id::PoolQueue),
+            queue_wait: values.time_or_auto(Id::PoolQueueWait),
+            concurrency: values.number_or_auto(Id::PoolConcurrency),
+            threads: values.number(Id::PoolThreads),
+            request: RequestConfig {
+                timeout: values.time(Id::PoolRequestTimeout),
+                force: values.time(Id::PoolRequestForce),
+                idle: values.time(Id::PoolRequestIdle),
+            },
+            cancel_on_disconnect: values.boolean(Id::PoolCancelOnDisconnect),
+            half_close: match values.choice(Id::PoolHalfClose) {
+                "answer" => HalfClose::Answer,
+                _ => HalfClose::Cancel,
+            },
         }
     }
 }

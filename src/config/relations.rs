@@ -218,14 +218,8 @@ impl Fault {
 /// What balancers of the great platforms keep an idle connection for.
 const BALANCER_IDLE: Duration = Duration::from_secs(60);
 
-const FOR_PYTHON: [Id; 6] = [
-    Id::PoolInterface,
-    Id::PoolApp,
-    Id::PoolProject,
-    Id::PoolPython,
-    Id::PoolThreads,
-    Id::PoolOnceCall,
-];
+const FOR_PYTHON: [Id; 5] =
+    [Id::PoolInterface, Id::PoolApp, Id::PoolProject, Id::PoolPython, Id::PoolOnceCall];
 
 const DETAILS_OF_ONCE: [Id; 4] =
     [Id::PoolOnceOnFailure, Id::PoolOnceRetries, Id::PoolOnceTimeout, Id::PoolOnceOnReload];

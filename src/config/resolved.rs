@@ -10,7 +10,7 @@ use super::options::Id;
 use super::placement::{Placement, Wishes, place};
 use super::pool::PoolConfig;
 use super::route::RouteConfig;
-use super::settings::{PoolSettings, Purpose, Settings, Sources, pool_cannot_start};
+use super::settings::{PoolSettings, Purpose, Settings, Sources, obstacle};
 use super::value::counted;
 use super::{relations, wishes};
 use crate::limits::HttpLimits;
@@ -24,8 +24,8 @@ pub struct Config {
     pub placement: Placement,
     /// The pools, in the order of their places.
     pub pools: Vec<PoolConfig>,
-    /// Whether pools start although no shard sends them anything yet.
-    pub pools_on_trial: bool,
+    /// How long a worker watches for its next job where that hurts nobody; zero is never.
+    pub spin: Duration,
     /// What each shard does.
     pub shard: ShardConfig,
     /// What each connection may do.
@@ -142,11 +142,10 @@ impl Sources {
     ) -> Result<(Settings, Config), Faults> {
         let (settings, mut faults) = Settings::gather(self);
         let mut config = Config::resolve(&settings, machine, &mut faults);
-        let obstacle = |pool: &PoolSettings| pool.obstacle(purpose);
-        faults.0.extend(settings.pools().iter().filter_map(obstacle));
-        config.pools_on_trial = purpose == Purpose::Trial;
+        let obstacles = |pool: &PoolSettings| pool.obstacles(purpose);
+        faults.0.extend(settings.pools().iter().flat_map(obstacles));
         if purpose == Purpose::Answer {
-            let later = settings.pools().iter().map(PoolSettings::cannot_start);
+            let later = settings.pools().iter().filter_map(PoolSettings::cannot_start);
             config.notices.extend(later.map(Notice::warning));
         }
         if faults.0.is_empty() { Ok((settings, config)) } else { Err(faults) }
@@ -154,11 +153,11 @@ impl Sources {
 }
 
 impl Config {
-    /// What keeps the pools from starting, if there are any.
+    /// What keeps a pool from starting, if there is such a pool.
     #[must_use]
     pub fn pools_cannot_start(&self) -> Option<Fault> {
-        let pool = self.pools.first().filter(|_| !self.pools_on_trial)?;
-        Some(pool_cannot_start(&pool.name, pool.origin.clone()))
+        let mut pools = self.pools.iter();
+        pools.find_map(|pool| obstacle(&pool.name, &pool.origin, pool.kind, pool.built_in))
     }
 
     /// What a server without any settings would do here.
@@ -187,7 +186,7 @@ impl Config {
             },
             placement,
             pools: settings.pools().iter().map(PoolConfig::of).collect(),
-            pools_on_trial: false,
+            spin: spin(settings),
             shard: ShardConfig {
                 idle: idle(settings.values().choice(Id::CoresIdle)),
                 connections: settings.values().number(Id::LimitsConnections),
@@ -302,6 +301,17 @@ fn idle(word: &str) -> Idle {
     }
 }
 
+/// Spinning is worth it for about as long as a wake takes; who wants latency pays for more.
+fn spin(settings: &Settings) -> Duration {
+    match (idle(settings.values().choice(Id::CoresIdle)), settings.values().choice(Id::CoresPolicy))
+    {
+        (Idle::Sleep, _) => Duration::ZERO,
+        (Idle::Spin, _) => SPIN_ALWAYS,
+        (Idle::Adaptive, "latency") => SPIN_FOR_LATENCY,
+        (Idle::Adaptive, _) => SPIN,
+    }
+}
+
 fn log_level(word: &str) -> LogLevel {
     match word {
         "error" => LogLevel::Error,
@@ -319,3 +329,8 @@ fn log_format(word: &str) -> LogFormat {
         _ => LogFormat::Auto,
     }
 }
+
+const SPIN: Duration = Duration::from_micros(25);
+const SPIN_FOR_LATENCY: Duration = Duration::from_micros(100);
+/// `Config::spin` of workers that never sleep: after so long they look around once.
+pub const SPIN_ALWAYS: Duration = Duration::from_millis(250);

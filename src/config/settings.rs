@@ -48,10 +48,6 @@ pub enum Purpose {
     Answer,
     /// To run a server, which refuses what can only be planned yet.
     Start,
-    /// The same with pools that start, although no shard sends them anything yet: for tests of
-    /// their processes.
-    #[doc(hidden)]
-    Trial,
 }
 
 /// A value for each option of a table.
@@ -331,33 +327,48 @@ impl PoolSettings {
         }
     }
 
-    /// What keeps a server with this pool from starting, if anything does.
-    pub(super) fn obstacle(&self, purpose: Purpose) -> Option<Fault> {
-        match (purpose, self.kind()) {
-            (Purpose::Answer, _) => None,
-            (_, PoolKind::Native) if !self.built_in => Some(self.has_no_code()),
-            (Purpose::Trial, PoolKind::Native) => None,
-            (Purpose::Start, _) | (Purpose::Trial, PoolKind::Python) => Some(self.cannot_start()),
+    /// What keeps a server with this pool from starting.
+    pub(super) fn obstacles(&self, purpose: Purpose) -> Vec<Fault> {
+        if purpose == Purpose::Answer {
+            return Vec::new();
         }
+        let whole = obstacle(&self.name, &self.origin, self.kind(), self.built_in);
+        let written = LATER.iter().filter(|id| self.get(**id).origin.is_written());
+        let parts = written.map(|id| {
+            not_yet(id.def().key_in(&self.name), LATER_NEEDS, self.get(*id).origin.clone())
+        });
+        whole.into_iter().chain(parts).collect()
     }
 
-    fn has_no_code(&self) -> Fault {
-        let message = "no such pool is built into this program";
-        Fault::new(NO_CODE, format!("pool.{}", self.name), self.origin.clone(), message)
-            .with_label("nothing to run here")
-            .with_help("add App::pool with this name to the program, or remove the table")
-    }
-
-    /// What is said about a pool as long as nothing can start it: a fault for who wants to start,
-    /// a warning for who only wants to know.
-    pub(super) fn cannot_start(&self) -> Fault {
-        pool_cannot_start(&self.name, self.origin.clone())
+    /// What is said about a pool that can only be planned, to who only wants to know.
+    pub(super) fn cannot_start(&self) -> Option<Fault> {
+        (self.kind() == PoolKind::Python).then(|| runs_no_python(&self.name, self.origin.clone()))
     }
 }
 
-/// See `PoolSettings::cannot_start`.
-pub(super) fn pool_cannot_start(name: &str, origin: Origin) -> Fault {
-    let message = "this version only checks and plans pools";
+/// What keeps a server with this pool from starting.
+pub(super) fn obstacle(
+    name: &str,
+    origin: &Origin,
+    kind: PoolKind,
+    built_in: bool,
+) -> Option<Fault> {
+    match kind {
+        PoolKind::Native if built_in => None,
+        PoolKind::Native => Some(has_no_code(name, origin.clone())),
+        PoolKind::Python => Some(runs_no_python(name, origin.clone())),
+    }
+}
+
+fn has_no_code(name: &str, origin: Origin) -> Fault {
+    let message = "no such pool is built into this program";
+    Fault::new(NO_CODE, format!("pool.{name}"), origin, message)
+        .with_label("nothing to run here")
+        .with_help("add App::pool with this name to the program, or remove the table")
+}
+
+fn runs_no_python(name: &str, origin: Origin) -> Fault {
+    let message = "this version only checks and plans pools of Python";
     Fault::new(NOT_YET, format!("pool.{name}"), origin, message)
         .with_label("later")
         .with_help("remove it to start the rest")
@@ -397,6 +408,10 @@ impl Values {
             Value::Bool(is) => Some(is),
             _ => mismatch(id),
         }
+    }
+
+    pub(super) fn boolean(&self, id: Id) -> bool {
+        self.maybe(id).unwrap_or_else(|| mismatch(id))
     }
 
     pub(super) fn choice(&self, id: Id) -> &'static str {
@@ -514,6 +529,16 @@ fn which_pool(def: &OptionDef, pools: usize, origin: Origin) -> Fault {
     Fault::new(WHICH_POOL, def.key(), origin, message).with_help(help)
 }
 
+/// Settings of pools that start, which would have no effect yet.
+const LATER: [Id; 6] = [
+    Id::PoolMaxWorkers,
+    Id::PoolRecycleAge,
+    Id::PoolRecycleJitter,
+    Id::PoolRecycleRequests,
+    Id::PoolRecycleRss,
+    Id::PoolWarm,
+];
+const LATER_NEEDS: &str = "it can be planned already, and has no effect yet";
 const NATIVE: &str = "native";
 const CONFIG_VARIABLE: &str = "COREWISE_CONFIG";
 const DEFAULT_FILE: &str = "corewise.toml";

@@ -1,6 +1,9 @@
 //! The demo application: one route for each thing that corewise can do, written as anybody
 //! would write it who uses the library, with nothing but its public interface.
 
+mod offload;
+mod thumbnail;
+
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,7 +15,7 @@ use crate::{App, Error, Event, Request, Response, executor, task};
 
 /// The application that `corewise demo` serves.
 pub fn app() -> App {
-    App::new()
+    offload::add_to(App::new())
         .get("/", index)
         .get("/plaintext", plaintext)
         .get("/json", json)
@@ -32,8 +35,9 @@ pub fn app() -> App {
 const PAGE: &str = include_str!("page.html");
 /// The page is one file: nothing it could load comes from anywhere else.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; \
-     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+     img-src blob: data:; connect-src 'self'; form-action 'self'; base-uri 'none'; \
+     frame-ancestors 'none'",
 );
 
 /// What `/file` reads; nearly every Linux has one.
@@ -181,11 +185,26 @@ mod tests {
             "/stream",
             "/events",
             "/panic",
+            "/fib/",
+            "/burn/",
+            "/offload/plaintext",
+            "/offload/stream",
+            "/offload/sleep/",
+            "/hang",
+            "/exit",
+            "/crash\"",
+            "/crash/descriptors",
+            "/crash/memory",
+            "/crash/panic",
+            "/crash/segv",
+            "/crash/stack",
         ];
         for link in links {
             assert!(PAGE.contains(&format!("href=\"{link}")), "{link}");
         }
-        assert!(PAGE.contains("action=\"/echo\""));
+        for form in ["action=\"/echo\"", "action=\"/offload/echo\"", "\"/thumbnail?"] {
+            assert!(PAGE.contains(form), "{form}");
+        }
     }
 
     #[test]

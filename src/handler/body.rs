@@ -340,16 +340,23 @@ impl Body {
     /// # Errors
     /// When the body was broken off or is not valid.
     pub async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
+        match self.advance().await {
+            Next::Chunk(chunk) => Some(Ok(chunk)),
+            Next::Failed(error) => Some(Err(error)),
+            Next::End(_) | Next::Wait => None,
+        }
+    }
+
+    /// The next chunk, or how the body ended; never [`Next::Wait`].
+    pub(crate) async fn advance(&mut self) -> Next {
         poll_fn(|cx| match self.try_next() {
-            Next::Chunk(chunk) => Poll::Ready(Some(Ok(chunk))),
-            Next::End(_) => Poll::Ready(None),
-            Next::Failed(error) => Poll::Ready(Some(Err(error))),
             Next::Wait => {
                 if let Inner::Channel(channel) = &self.inner {
                     channel.borrow_mut().reader.wait(cx);
                 }
                 Poll::Pending
             }
+            next => Poll::Ready(next),
         })
         .await
     }

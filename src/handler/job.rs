@@ -4,6 +4,8 @@
 use std::any::{Any, TypeId, type_name};
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Handler, IntoHandler, IntoResponse, LocalFuture, Request, Response};
 
@@ -15,21 +17,73 @@ pub struct Job {
     pub state: Option<StateType>,
     /// The handler.
     pub run: JobFn,
+    /// Whether a request may run a second time when its worker died in it.
+    pub retry: bool,
+    /// How long a request may take; `None` as long as those of its pool.
+    pub timeout: Option<Duration>,
 }
 
-/// A handler of a pool after its type was erased. What it gets beside the request is what its pool
-/// has loaded: of the type that `Job::state` says, or anything if that is `None`.
+/// A handler of a pool after its type was erased. It can be called once it is bound to what its
+/// pool has loaded, which is of the type that `Job::state` says, or of any if that is `None`.
 pub enum JobFn {
-    /// A plain function.
-    Plain(Box<PlainFn>),
     /// A future on the worker's executor.
-    Async(Box<AsyncJobFn>),
+    Async(Box<BindFn<Rc<AsyncJobFn>>>),
+    /// A plain function.
+    Plain(Box<BindFn<Arc<PlainFn>>>),
 }
 
-/// A plain handler of a pool.
-pub type PlainFn = dyn Fn(&Request, &dyn Any) -> Response;
-/// An async handler of a pool.
-pub type AsyncJobFn = dyn Fn(Request, Rc<dyn Any>) -> LocalFuture<Response>;
+/// Gives a handler what its pool has loaded.
+pub type BindFn<H> = dyn Fn(&Loaded) -> H;
+
+/// A plain handler of a pool, which any thread of the worker may call.
+pub type PlainFn = dyn Fn(&Request) -> Response + Send + Sync;
+/// An async handler of a pool, which belongs to the thread of the worker's executor.
+pub type AsyncJobFn = dyn Fn(Request) -> LocalFuture<Response>;
+
+/// What a pool has loaded after its type was erased.
+///
+/// It is shared in a way that leaves it to each handler what it asks of the type: one that is
+/// called on several threads cannot be written for a type which must not be there.
+#[derive(Clone)]
+pub struct Loaded(
+    /// An `Arc<S>`.
+    Rc<dyn Any>,
+);
+
+impl Loaded {
+    /// Of `state`.
+    #[must_use]
+    pub fn new<S: 'static>(state: S) -> Self {
+        Self(Rc::new(Arc::new(state)))
+    }
+
+    /// As the type that it was made of.
+    ///
+    /// # Panics
+    /// Panics if it is of another type: the start compares what handlers take and pools load.
+    #[must_use]
+    pub fn get<S: 'static>(&self) -> &Arc<S> {
+        self.0.downcast_ref().expect(SAME_TYPE)
+    }
+
+    /// The same to change it.
+    ///
+    /// # Panics
+    /// Panics if it is of another type, or was given out before.
+    pub fn get_mut<S: 'static>(&mut self) -> &mut S {
+        const SOLE: &str = "what was loaded is given out after it was changed only";
+        let state = Rc::get_mut(&mut self.0).expect(SOLE);
+        Arc::get_mut(state.downcast_mut::<Arc<S>>().expect(SAME_TYPE)).expect(SOLE)
+    }
+}
+
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded").finish_non_exhaustive()
+    }
+}
+
+const SAME_TYPE: &str = "the start compares what handlers take and pools load";
 
 /// The type of what a pool loads.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +115,26 @@ pub struct Offload(Job);
 /// Marks handlers of pools.
 pub struct Offloaded(());
 
+impl Offload {
+    /// Run a request again, once, when its worker died in it: only GET, HEAD and OPTIONS, and only
+    /// while nothing of the answer was sent. Without this such a request is answered with 502,
+    /// because nobody knows what the handler had done already. A request that no worker had begun
+    /// is always given to the next one.
+    #[must_use]
+    pub fn retry(mut self) -> Self {
+        self.0.retry = true;
+        self
+    }
+
+    /// Give the requests of this handler so long, the wait for a worker included, in place of the
+    /// pool's `request.timeout`.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.0.timeout = Some(timeout);
+        self
+    }
+}
+
 impl IntoHandler<Offloaded> for Offload {
     fn into_handler(self) -> Handler {
         Handler::Job(self.0)
@@ -91,9 +165,45 @@ impl IntoHandler<Offloaded> for Offload {
 ///     .pool("cpu", Pool::new().on_load(load))
 ///     .get("/divisors/{number}", offload("cpu", divisors));
 /// ```
+///
+/// How many threads a worker runs plain functions on is a line of the configuration, `threads`,
+/// and whoever writes it does not compile the application again. So a plain function must always
+/// be fit for several threads at once, and so must what it takes of its pool: both are `Send` and
+/// `Sync`, or it does not compile. An async function runs on the thread of the worker's executor
+/// alone, whatever `threads` says (so does the producer of its stream, while that of a plain
+/// function stays on the thread which called it), and may use an [`Rc`] or a
+/// [`RefCell`](std::cell::RefCell):
+///
+/// ```
+/// use std::cell::Cell;
+/// use corewise::{App, Pool, Request, Response, offload};
+///
+/// async fn count(_: Request, calls: &Cell<u64>) -> Response {
+///     calls.set(calls.get() + 1);
+///     Response::text(calls.get().to_string())
+/// }
+///
+/// let app = App::new()
+///     .pool("cpu", Pool::new().on_load(|| Ok::<_, String>(Cell::new(0))))
+///     .get("/count", offload("cpu", count));
+/// ```
+///
+/// A plain one does not get it; it takes a [`Mutex`](std::sync::Mutex), or an atomic:
+///
+/// ```compile_fail,E0277
+/// use std::cell::Cell;
+/// use corewise::{Request, Response, offload};
+///
+/// fn count(_: &Request, calls: &Cell<u64>) -> Response {
+///     calls.set(calls.get() + 1);
+///     Response::text(calls.get().to_string())
+/// }
+///
+/// let count = offload("cpu", count);
+/// ```
 pub fn offload<K>(pool: &str, handler: impl IntoJob<K>) -> Offload {
     let (state, run) = handler.into_job();
-    Offload(Job { pool: pool.to_owned(), state, run })
+    Offload(Job { pool: pool.to_owned(), state, run, retry: false, timeout: None })
 }
 
 /// Everything that [`offload`] accepts.
@@ -115,24 +225,28 @@ pub struct AwaitedWith<S, R>(S, R);
 
 impl<F, R> IntoJob<Plain> for F
 where
-    F: Fn(&Request) -> R + 'static,
+    F: Fn(&Request) -> R + Send + Sync + 'static,
     R: IntoResponse,
 {
     fn into_job(self) -> (Option<StateType>, JobFn) {
-        (None, JobFn::Plain(Box::new(move |request, _| self(request).into_response())))
+        let run: Arc<PlainFn> = Arc::new(move |request: &Request| self(request).into_response());
+        (None, JobFn::Plain(Box::new(move |_| Arc::clone(&run))))
     }
 }
 
 impl<F, S, R> IntoJob<PlainWith<S>> for F
 where
-    F: Fn(&Request, &S) -> R + 'static,
-    S: 'static,
+    F: Fn(&Request, &S) -> R + Send + Sync + 'static,
+    S: Send + Sync + 'static,
     R: IntoResponse,
 {
     fn into_job(self) -> (Option<StateType>, JobFn) {
-        let run =
-            move |request: &Request, state: &dyn Any| self(request, loaded(state)).into_response();
-        (Some(StateType::of::<S>()), JobFn::Plain(Box::new(run)))
+        let handler = Arc::new(self);
+        let bind = move |loaded: &Loaded| -> Arc<PlainFn> {
+            let (handler, state) = (Arc::clone(&handler), Arc::clone(loaded.get::<S>()));
+            Arc::new(move |request: &Request| handler(request, &state).into_response())
+        };
+        (Some(StateType::of::<S>()), JobFn::Plain(Box::new(bind)))
     }
 }
 
@@ -143,11 +257,11 @@ where
 {
     fn into_job(self) -> (Option<StateType>, JobFn) {
         let handler = Rc::new(self);
-        let run = move |request, _: Rc<dyn Any>| -> LocalFuture<Response> {
+        let run: Rc<AsyncJobFn> = Rc::new(move |request| {
             let handler = Rc::clone(&handler);
             Box::pin(async move { handler(request).await.into_response() })
-        };
-        (None, JobFn::Async(Box::new(run)))
+        });
+        (None, JobFn::Async(Box::new(move |_| Rc::clone(&run))))
     }
 }
 
@@ -159,17 +273,15 @@ where
 {
     fn into_job(self) -> (Option<StateType>, JobFn) {
         let handler = Rc::new(self);
-        let run = move |request, state: Rc<dyn Any>| -> LocalFuture<Response> {
-            let handler = Rc::clone(&handler);
-            Box::pin(async move { handler(request, loaded(&*state)).await.into_response() })
+        let bind = move |loaded: &Loaded| -> Rc<AsyncJobFn> {
+            let (handler, state) = (Rc::clone(&handler), Arc::clone(loaded.get::<S>()));
+            Rc::new(move |request| {
+                let (handler, state) = (Rc::clone(&handler), Arc::clone(&state));
+                Box::pin(async move { handler(request, &state).await.into_response() })
+            })
         };
-        (Some(StateType::of::<S>()), JobFn::Async(Box::new(run)))
+        (Some(StateType::of::<S>()), JobFn::Async(Box::new(bind)))
     }
-}
-
-/// What the pool has loaded, as the type that the handler takes.
-fn loaded<S: 'static>(state: &dyn Any) -> &S {
-    state.downcast_ref().expect("the start compares what handlers take and pools load")
 }
 
 impl fmt::Debug for Job {
@@ -212,11 +324,11 @@ mod tests {
         let Handler::Job(job) = offload.into_handler() else { panic!("not a job") };
         assert_eq!(job.pool, "cpu");
         assert_eq!(job.state, needs_tables.then(StateType::of::<Tables>));
-        let state: Rc<dyn Any> = Rc::new(Tables("tables"));
+        let loaded = Loaded::new(Tables("tables"));
         let response = match job.run {
-            JobFn::Plain(run) => run(&Request::new(), &*state),
-            JobFn::Async(run) => {
-                let future = pin!(run(Request::new(), state));
+            JobFn::Plain(bind) => bind(&loaded)(&Request::new()),
+            JobFn::Async(bind) => {
+                let future = pin!(bind(&loaded)(Request::new()));
                 match future.poll(&mut Context::from_waker(Waker::noop())) {
                     Poll::Ready(response) => response,
                     Poll::Pending => panic!("it has nothing to wait for"),
@@ -230,6 +342,13 @@ mod tests {
             Content::Stream(_) => panic!("a stream"),
         };
         assert_eq!(str::from_utf8(body), Ok(expected));
+    }
+
+    #[test]
+    fn what_was_loaded_can_be_changed_until_it_is_given_out() {
+        let mut loaded = Loaded::new(7);
+        *loaded.get_mut::<i32>() += 1;
+        assert_eq!(**loaded.get::<i32>(), 8);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! on one thread; who is to be told about progress is a [`Notify`].
 
 pub mod body;
+pub(crate) mod guarded;
 pub mod job;
 pub mod request;
 pub mod response;
@@ -13,7 +14,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use body::{Body, BodyError, Gone, Notify, Sender};
-pub use job::{Job, Offload, StateType, offload};
+pub use job::{Job, JobFn, Loaded, Offload, StateType, offload};
 pub use request::Request;
 pub use response::{Event, EventSender, Html, IntoResponse, Json, Response};
 

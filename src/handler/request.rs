@@ -145,3 +145,20 @@ impl fmt::Debug for Request {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+impl Request {
+    /// A request for a handler that a test calls as the function that it is.
+    pub(crate) fn of(target: &str, param: Option<(&str, &str)>, body: impl Into<Bytes>) -> Self {
+        let mut request = Self::new();
+        let restored =
+            request.head.restore("POST", Version::Http11, target, crate::http::BodyLength::None);
+        restored.expect("the target is valid");
+        if let Some((name, value)) = param {
+            request.params.begin(&[Box::from(name)].into());
+            request.params.push_decoded(value);
+        }
+        request.body = Payload::Full(body.into());
+        request
+    }
+}

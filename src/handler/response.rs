@@ -99,8 +99,9 @@ impl Response {
 
     /// 200 with a body of unknown length that `producer` writes.
     ///
-    /// The future runs on the shard's executor. [`Sender::send`] waits while the client is
-    /// behind; when the client leaves, the future is dropped. It ends the body by returning.
+    /// The future runs on the executor of the thread that called the handler, in the shard or in a
+    /// worker. [`Sender::send`] waits while the client is behind; when the client leaves, the
+    /// future is dropped. It ends the body by returning.
     ///
     /// ```
     /// use corewise::{Request, Response};

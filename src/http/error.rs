@@ -5,7 +5,7 @@ use std::fmt;
 use ::http::StatusCode;
 
 /// The reason for an error answer. Most are the peer's fault; the last few words of the list are
-/// ours (`HandlerTimeout`, `Internal`, `ShuttingDown`).
+/// ours (`HandlerTimeout`, `Internal`, `PoolBusy`, `ShuttingDown`, `WorkerLost`, `WorkerTimeout`).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Error {
     /// A line ended with LF alone.
@@ -70,6 +70,8 @@ pub enum Error {
     NotFound,
     /// A parameter in the path or the query does not have the form it must have.
     ParameterInvalid,
+    /// No worker would begin the request in time.
+    PoolBusy,
     /// The server is stopping.
     ShuttingDown,
     /// The request target has no valid form.
@@ -90,6 +92,10 @@ pub enum Error {
     VersionInvalid,
     /// The protocol is HTTP, but not major version 1.
     VersionUnsupported,
+    /// The worker that had the request has died, or answered with what is no response.
+    WorkerLost,
+    /// The worker that had the request did not answer in time.
+    WorkerTimeout,
 }
 
 impl Error {
@@ -103,7 +109,9 @@ impl Error {
             Self::FieldsTooLarge | Self::TooManyFields | Self::TrailersTooLarge => {
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
             }
-            Self::HandlerTimeout | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+            Self::HandlerTimeout | Self::PoolBusy | Self::ShuttingDown => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::LineTooLong => StatusCode::URI_TOO_LONG,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -112,6 +120,8 @@ impl Error {
             }
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::VersionUnsupported => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Self::WorkerLost => StatusCode::BAD_GATEWAY,
+            Self::WorkerTimeout => StatusCode::GATEWAY_TIMEOUT,
             _ => StatusCode::BAD_REQUEST,
         }
     }
@@ -120,7 +130,14 @@ impl Error {
     /// or it is not worth waiting for.
     #[must_use]
     pub const fn is_fatal(self) -> bool {
-        !matches!(self, Self::HandlerTimeout | Self::Internal)
+        !matches!(
+            self,
+            Self::HandlerTimeout
+                | Self::Internal
+                | Self::PoolBusy
+                | Self::WorkerLost
+                | Self::WorkerTimeout
+        )
     }
 
     /// The text of the answer's body.
@@ -158,6 +175,7 @@ impl Error {
             Self::MethodUnknown => "the method is not known",
             Self::NotFound => "not found",
             Self::ParameterInvalid => "a parameter is invalid",
+            Self::PoolBusy => "too many requests wait for a worker",
             Self::ShuttingDown => "the server is stopping",
             Self::TargetInvalid => "the request target is invalid",
             Self::TooManyEmptyLines => "too many empty lines before the request",
@@ -168,6 +186,8 @@ impl Error {
             Self::TransferCodingUnknown => "the transfer coding is not known",
             Self::VersionInvalid => "the protocol version is invalid",
             Self::VersionUnsupported => "the protocol version is not supported",
+            Self::WorkerLost => "the worker was lost",
+            Self::WorkerTimeout => "the worker took too long",
         }
     }
 }

@@ -3,7 +3,10 @@
 use ::http::Method;
 
 use super::body::BodyLength;
-use super::target::{Form, Target};
+use super::error::Error;
+use super::h1::grammar::{is_token, is_value_byte};
+use super::target::{self, Form, Target};
+use crate::limits::{HEADERS_MAX, METHOD_BYTES_MAX};
 
 /// A parsed request head.
 ///
@@ -149,6 +152,11 @@ impl Head {
         })
     }
 
+    /// All field lines in the order they were sent, as bytes.
+    pub(crate) fn field_lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|field| (self.name(*field), self.value(*field)))
+    }
+
     /// The length of the body.
     #[must_use]
     pub fn body_length(&self) -> BodyLength {
@@ -195,6 +203,68 @@ impl Head {
         self.target.clear();
         self.target.push_str(target);
         self.parts = parts;
+    }
+
+    /// Fills in the request line of a head that another process judged and took apart; its fields
+    /// follow by [`Head::restore_field`]. Everything that a getter relies on is judged again.
+    pub(crate) fn restore(
+        &mut self,
+        method: &str,
+        version: Version,
+        target: &str,
+        body_length: BodyLength,
+    ) -> Result<(), Error> {
+        if method.len() > METHOD_BYTES_MAX {
+            return Err(Error::MethodTooLong);
+        }
+        if !is_token(method.as_bytes()) {
+            return Err(Error::MethodInvalid);
+        }
+        let parts = Target::parse(method.as_bytes(), target.as_bytes())?;
+        self.begin(method, version, target, parts, b"");
+        self.host = None;
+        self.body_length = body_length;
+        self.expects_continue = false;
+        Ok(())
+    }
+
+    /// Adds a field to a head that is being restored.
+    pub(crate) fn restore_field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Error> {
+        if !is_token(name) {
+            return Err(Error::FieldNameInvalid);
+        }
+        if !value.iter().all(|&byte| is_value_byte(byte)) {
+            return Err(Error::FieldValueInvalid);
+        }
+        if self.fields.len() == HEADERS_MAX {
+            return Err(Error::TooManyFields);
+        }
+        if name.eq_ignore_ascii_case(b"host") {
+            self.restore_host(value)?;
+        }
+        let name_start = self.section.len();
+        self.section.extend_from_slice(name);
+        let value_start = self.section.len();
+        self.section.extend_from_slice(value);
+        self.fields.push(Field {
+            name_start: offset(name_start)?,
+            name_end: offset(value_start)?,
+            value_start: offset(value_start)?,
+            value_end: offset(self.section.len())?,
+        });
+        Ok(())
+    }
+
+    /// The next field is Host.
+    fn restore_host(&mut self, value: &[u8]) -> Result<(), Error> {
+        if self.host.is_some() {
+            return Err(Error::HostRepeated);
+        }
+        if !value.is_empty() && target::parse_host(value).is_none() {
+            return Err(Error::HostInvalid);
+        }
+        self.host = u16::try_from(self.fields.len()).ok();
+        Ok(())
     }
 
     /// The judgement of the section, if it is that of a complete head under these bounds.
@@ -272,6 +342,10 @@ impl Head {
     fn empty_path(&self) -> &'static str {
         if self.method == Method::OPTIONS && self.parts.query.is_none() { "*" } else { "/" }
     }
+}
+
+fn offset(value: usize) -> Result<u32, Error> {
+    u32::try_from(value).map_err(|_| Error::FieldsTooLarge)
 }
 
 impl Default for Head {

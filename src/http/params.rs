@@ -76,6 +76,11 @@ impl Params {
         names.iter().enumerate().filter_map(move |(i, name)| Some((&**name, self.value(path, i)?)))
     }
 
+    /// All values, in the order of the pattern.
+    pub fn values<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a str> {
+        (0..self.values.len()).map(move |index| self.value(path, index).unwrap_or_default())
+    }
+
     fn value<'a>(&'a self, path: &'a str, index: usize) -> Option<&'a str> {
         match *self.values.get(index)? {
             Span::Decoded { start, end } => self.decoded.get(start as usize..end as usize),

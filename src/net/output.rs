@@ -80,6 +80,14 @@ impl Output {
         self.pending_bytes() == 0
     }
 
+    /// What is not yet sent, if all of it are bytes of our own.
+    pub fn own_rest(&self) -> Option<&[u8]> {
+        match self.large {
+            None => Some(self.buffer.get(self.sent..).unwrap_or_default()),
+            Some(_) => None,
+        }
+    }
+
     /// The kernel took `bytes`.
     pub fn advance(&mut self, bytes: usize) {
         assert!(bytes <= self.pending_bytes(), "the kernel cannot send more than it was given");

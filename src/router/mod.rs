@@ -204,6 +204,13 @@ fn decode_into(params: &mut Params, value: &str) -> bool {
     }
 }
 
+/// The names of the parameters of a pattern, in its order; none if it is no pattern.
+#[must_use]
+pub fn parameter_names(pattern: &str) -> Vec<Box<str>> {
+    let normalised = path::normalise_pattern(pattern);
+    normalised.map_or_else(|_| Vec::new(), |pattern| path::parameter_names(&pattern).to_vec())
+}
+
 impl<T> fmt::Debug for Router<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Router").field("patterns", &self.nodes.len()).finish_non_exhaustive()

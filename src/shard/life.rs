@@ -96,6 +96,7 @@ impl Shard {
         }
         if cut_now {
             self.cut_all();
+            self.http.desks.cancel_all();
             for listening in &mut self.listeners {
                 listening.socket = None;
             }
@@ -111,7 +112,9 @@ impl Shard {
     pub(super) fn is_over(&self) -> bool {
         match &self.life {
             Life::Serving => false,
-            Life::Leaving(leaving) => leaving.accept_closed && self.conns.len() == 0,
+            Life::Leaving(leaving) => {
+                leaving.accept_closed && self.conns.len() == 0 && self.http.desks.is_done()
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 //! to wait becomes a task of the executor, while it waits.
 
 mod conn;
+mod desk;
 mod life;
 mod ready;
 mod slab;
@@ -19,6 +20,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use self::conn::Http;
+use self::desk::Desks;
+pub use self::desk::{PoolSettings, PoolSetup};
 use self::life::{Heir, Life};
 use self::ready::Ready;
 use self::turn::{Parts, Shard};
@@ -31,6 +34,9 @@ use crate::limits::HttpLimits;
 use crate::net::Ring;
 use crate::net::listener::Listener;
 use crate::net::ring::OpenError;
+pub use crate::offload::admission::QueueWait;
+use crate::offload::death::Fault;
+pub use crate::offload::word::ShardIndex;
 use crate::router::Table;
 use crate::sys::channel::{Channel, FromChild, Received, ToChild};
 use crate::sys::memory::use_small_pages;
@@ -57,6 +63,10 @@ pub struct Setup {
     pub table: Table<usize>,
     /// What the table's targets stand for.
     pub handlers: Vec<Handler>,
+    /// The pools that handlers can be for.
+    pub pools: Vec<PoolSetup>,
+    /// Its place in the memory of all of them.
+    pub seat: ShardIndex,
     /// Limits of every connection.
     pub limits: HttpLimits,
     /// Most connections at a time.
@@ -113,8 +123,11 @@ pub fn probe() -> Result<(), OpenError> {
 /// # Errors
 /// When the ring or the executor cannot be had.
 pub fn run(setup: Setup) -> Result<End, StartError> {
-    // A panic in a handler costs one request; the log says where it was.
-    report_panics();
+    // A panic in a handler costs one request; the log says where it was. Those of tests are told
+    // to whoever runs the tests.
+    if !cfg!(test) {
+        report_panics();
+    }
     if let Err(error) = use_small_pages() {
         tracing::debug!(%error, "memory may come in huge pages");
     }
@@ -153,7 +166,8 @@ async fn drive(setup: Setup) -> Result<End, StartError> {
     let now = Time::from_nanos(clock::monotonic_ns());
     let preamble = Preamble::new(clock::unix_seconds());
     let ready = Rc::new(Ready::default());
-    let http = Http::new(setup.table, setup.handlers, setup.limits, preamble, now, ready);
+    let desks = Desks::new(setup.pools, setup.seat, &setup.handlers);
+    let http = Http::new(setup.table, setup.handlers, setup.limits, preamble, now, ready, desks);
     let mut shard = Shard::new(Parts {
         ring,
         http,
@@ -164,11 +178,13 @@ async fn drive(setup: Setup) -> Result<End, StartError> {
         page: setup.page,
         connections_max: setup.connections_max,
     });
+    shard.watch_doorbells();
     shard.turn();
     shard.ring.submit();
     control.tell(&FromChild::Ready);
     let end = serve(&mut shard, control).await;
     shard.cut_all();
+    shard.http.desks.close(shard.http.now);
     shard.ring.submit();
     Ok(end)
 }
@@ -179,12 +195,23 @@ async fn serve(shard: &mut Shard, mut control: Control) -> End {
         if shard.turn() {
             control.tell(&FromChild::AcceptClosed);
         }
+        while let Some((pool, fault)) = shard.http.desks.pop_fault() {
+            control.tell(&accusation(pool, fault));
+        }
         if shard.take_polled() && control.listen(shard) == Wish::Stop {
             return End::Stopped;
         }
         if shard.is_over() {
             return End::Drained;
         }
+    }
+}
+
+/// What the supervisor is told about something that cannot have been written by a working worker.
+fn accusation(pool: u16, fault: Fault) -> FromChild {
+    match fault {
+        Fault::Worker(worker) => FromChild::WorkerBroken { pool, worker: worker.0 },
+        Fault::Memory => FromChild::MemoryBroken { pool },
     }
 }
 

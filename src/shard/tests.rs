@@ -1,5 +1,8 @@
 //! A whole shard on a thread of the test process, spoken to over real sockets.
 
+mod pools;
+mod worker;
+
 use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use ::http::Method;
 
-use super::{End, Setup, StartError, run};
+use super::{End, PoolSetup, Setup, ShardIndex, StartError, run};
 use crate::config::Idle;
 use crate::executor;
 use crate::handler::{Handler, IntoHandler, Request, Response, task};
@@ -80,6 +83,24 @@ impl Running {
         idle: Idle,
         routes: impl FnOnce() -> Routes + Send + 'static,
     ) -> Self {
+        Self::start_whole(listeners, connections_max, limits, (idle, Vec::new()), routes)
+    }
+
+    fn start_with_pools(
+        limits: HttpLimits,
+        pools: Vec<PoolSetup>,
+        routes: impl FnOnce() -> Routes + Send + 'static,
+    ) -> Self {
+        Self::start_whole(one_listener(), 1000, limits, (Idle::Adaptive, pools), routes)
+    }
+
+    fn start_whole(
+        listeners: Vec<Listener>,
+        connections_max: usize,
+        limits: HttpLimits,
+        (idle, pools): (Idle, Vec<PoolSetup>),
+        routes: impl FnOnce() -> Routes + Send + 'static,
+    ) -> Self {
         let address = listeners[0].address();
         let (channel, theirs) = channel::pair().unwrap();
         let thread = std::thread::spawn(move || {
@@ -92,6 +113,8 @@ impl Running {
                 page: None,
                 table: routes.table.build().into(),
                 handlers: routes.handlers,
+                pools,
+                seat: ShardIndex(0),
                 limits,
                 connections_max,
                 idle,

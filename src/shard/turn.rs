@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::conn::{self, Conn, Http, Receive};
+use super::conn::{self, Conn, Http, Receive, lend};
 use super::life::Life;
 use super::ready::Ready;
 use super::slab::Slab;
@@ -175,12 +175,14 @@ impl Shard {
             page.words().begin_turn();
         }
         self.dispatch();
+        self.http.desks.collect(self.http.now);
         self.serve_ready();
         self.note_stalls();
         self.expire();
         let closed = self.live();
         self.accept();
         self.settle_all();
+        self.http.desks.finish(self.http.now);
         if let Some(page) = &self.page {
             page.words().end_turn();
         }
@@ -204,13 +206,14 @@ impl Shard {
             }
         }
         let until = self.until_next();
-        if !self.watch.is_curious() {
-            return self.ring.wait(until);
+        let spin = self.http.desks.spin();
+        if !self.watch.is_curious(spin) {
+            return self.sleep(until);
         }
         self.watch.begin(self.http.now);
-        let window = self.watch.window();
+        let window = self.watch.window(spin);
         if window.is_zero() {
-            self.ring.wait(until);
+            self.sleep(until);
         } else {
             self.ring.submit();
             let left = until.map(|at| Time::from_nanos(at).since(self.http.now));
@@ -218,18 +221,27 @@ impl Shard {
             if came || window == Duration::MAX {
                 self.ring.submit();
             } else {
-                self.ring.wait(until);
+                self.sleep(until);
             }
         }
         self.watch.end(Time::from_nanos(clock::monotonic_ns()));
     }
 
-    /// Look at the ring for at most `window`; true if work came.
+    /// Sleep in the ring, unless a worker has something to say.
+    fn sleep(&mut self, until: Option<u64>) {
+        if !self.http.desks.arm() {
+            return self.ring.submit();
+        }
+        self.ring.wait(until);
+        self.http.desks.disarm();
+    }
+
+    /// Look at the ring, and for what workers say, for at most `window`; true if work came.
     fn watch_ring(&mut self, window: Duration) -> bool {
         let began = self.http.now;
         loop {
             for _ in 0..LOOKS_PER_CLOCK {
-                if self.ring.is_work_waiting() {
+                if self.ring.is_work_waiting() || self.http.desks.is_work_waiting() {
                     return true;
                 }
                 std::hint::spin_loop();
@@ -245,7 +257,7 @@ impl Shard {
     async fn rest_in_company(&mut self) {
         self.ring.submit();
         executor::census().await;
-        if !self.ready.is_empty() || self.can_accept() || self.ring.is_work_waiting() {
+        if self.is_work_waiting() {
             if self.http.now.since(self.last_poll) >= POLL_INTERVAL {
                 self.last_poll = self.http.now;
                 executor::poll_io().await;
@@ -259,16 +271,36 @@ impl Shard {
             tracing::error!(%error, "the network ring cannot signal");
             false
         });
-        if armed {
+        if armed && self.arm_desks() {
             let until = self.next_deadline().map(|at| {
                 let now = Time::from_nanos(clock::monotonic_ns());
                 Instant::now() + at.since(now)
             });
             let ready = &self.ready;
             self.bell.wait(until, |cx| ready.is_ready(cx)).await;
+            self.http.desks.disarm();
         }
         self.ring.disarm_eventfd();
         self.ring.submit();
+    }
+
+    fn is_work_waiting(&mut self) -> bool {
+        !self.ready.is_empty()
+            || self.can_accept()
+            || self.ring.is_work_waiting()
+            || self.http.desks.is_work_waiting()
+    }
+
+    /// Get ready to be woken by workers through the bell; false when one has something to say.
+    fn arm_desks(&mut self) -> bool {
+        for doorbell in self.http.desks.take_unheard() {
+            match doorbell {
+                Ok(doorbell) => self.bell.hear(doorbell),
+                // The desks have a deadline of their own, so that no answer is lost by this.
+                Err(error) => tracing::error!(%error, "a doorbell cannot be listened to"),
+            }
+        }
+        self.http.desks.arm()
     }
 
     /// How long to sleep: to the next deadline, and not for long while handlers may have spawned
@@ -282,7 +314,8 @@ impl Shard {
         let now = self.http.now;
         let wheel = self.wheel.next(now).map(|after| now + after);
         let accept = self.retry_accept.filter(|_| self.may_accept());
-        [wheel, self.life.next_deadline(), accept].into_iter().flatten().min()
+        let desks = self.http.desks.next_deadline();
+        [wheel, self.life.next_deadline(), accept, desks].into_iter().flatten().min()
     }
 
     fn look_at_clock(&mut self) {
@@ -312,6 +345,11 @@ impl Shard {
                 Completion::Acceptable { listener } => self.acceptable(listener),
                 Completion::ReceiveEnded { conn, error } => self.receive_ended(conn, error),
                 Completion::WatchEnded { listener, error } => self.watch_ended(listener, error),
+                Completion::Polled { tag, armed } if tag >= TAG_DOORBELLS => {
+                    if !armed {
+                        self.watch_doorbell(tag);
+                    }
+                }
                 Completion::Polled { tag, armed } => {
                     self.polled = true;
                     if !armed {
@@ -487,6 +525,21 @@ impl Shard {
         }
     }
 
+    /// Have the workers of all pools wake this shard. A doorbell is never read: it wakes who polls
+    /// for it whenever it rings.
+    pub(super) fn watch_doorbells(&mut self) {
+        for (doorbell, tag) in self.http.desks.doorbells().zip(TAG_DOORBELLS..) {
+            self.ring.poll(doorbell, tag);
+        }
+    }
+
+    fn watch_doorbell(&mut self, tag: u32) {
+        let index = (tag - TAG_DOORBELLS) as usize;
+        if let Some(doorbell) = self.http.desks.doorbells().nth(index) {
+            self.ring.poll(doorbell, tag);
+        }
+    }
+
     /// Whether a polled descriptor became ready since the last call.
     pub(super) fn take_polled(&mut self) -> bool {
         std::mem::take(&mut self.polled)
@@ -606,6 +659,9 @@ impl Shard {
     fn settle(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get(id) else { return };
         conn.dirty = false;
+        if lend::is_due(conn) {
+            lend::proceed(conn, id, &mut self.http);
+        }
         let closing = conn.core.closing();
         if closing == Close::Abort {
             return self.abort(id);
@@ -697,6 +753,8 @@ fn touch(conn: &mut Conn, id: ConnId, dirty: &mut Vec<ConnId>) {
     }
 }
 
+/// Polls from here on are of doorbells, in the order of the pools.
+const TAG_DOORBELLS: u32 = 16;
 /// How often to search for tasks that were spawned behind our back.
 const CENSUS_INTERVAL: Duration = Duration::from_millis(1);
 /// How often glommio looks at its rings while the shard is busy and other tasks live.

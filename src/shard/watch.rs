@@ -53,19 +53,22 @@ impl Watch {
         }
     }
 
-    /// How long to watch now.
-    pub(crate) fn window(&self) -> Duration {
+    /// How long to watch now. `spin` is how long answers of workers are worth it, zero while none
+    /// is expected: a crowd does not delay them, so it does not matter to them.
+    pub(crate) fn window(&self, spin: Duration) -> Duration {
         match self.idle {
-            Idle::Adaptive if self.score >= SCORE_ENOUGH && !self.is_crowded() => WINDOW,
-            Idle::Adaptive | Idle::Sleep => Duration::ZERO,
+            Idle::Adaptive if self.score < SCORE_ENOUGH => Duration::ZERO,
+            Idle::Adaptive if self.is_crowded() => spin,
+            Idle::Adaptive => WINDOW.max(spin),
+            Idle::Sleep => Duration::ZERO,
             Idle::Spin => Duration::MAX,
         }
     }
 
     /// Whether the length of waits matters at all now.
-    pub(crate) fn is_curious(&self) -> bool {
+    pub(crate) fn is_curious(&self, spin: Duration) -> bool {
         match self.idle {
-            Idle::Adaptive => !self.is_crowded(),
+            Idle::Adaptive => !self.is_crowded() || !spin.is_zero(),
             Idle::Sleep => false,
             Idle::Spin => true,
         }
@@ -101,14 +104,14 @@ mod tests {
     #[test]
     fn short_waits_of_one_connection_make_it_watch() {
         let mut watch = Watch::new(Idle::Adaptive, true);
-        assert_eq!(watch.window(), Duration::ZERO);
+        assert_eq!(watch.window(Duration::ZERO), Duration::ZERO);
         for _ in 0..20 {
             watch.note(7);
             wait(&mut watch, 20);
         }
-        assert_eq!(watch.window(), WINDOW);
+        assert_eq!(watch.window(Duration::ZERO), WINDOW);
         wait(&mut watch, 1_000);
-        assert_eq!(watch.window(), Duration::ZERO, "one long wait ends it");
+        assert_eq!(watch.window(Duration::ZERO), Duration::ZERO, "one long wait ends it");
     }
 
     #[test]
@@ -118,12 +121,16 @@ mod tests {
             watch.note(index % 32);
             wait(&mut watch, 20);
         }
-        assert_eq!(watch.window(), Duration::ZERO);
+        assert_eq!(watch.window(Duration::ZERO), Duration::ZERO);
+        assert!(!watch.is_curious(Duration::ZERO));
+        let spin = Duration::from_micros(25);
+        assert_eq!(watch.window(spin), spin, "unless an answer is expected");
+        assert!(watch.is_curious(spin));
         for _ in 0..100 {
             watch.note(1);
             wait(&mut watch, 20);
         }
-        assert_eq!(watch.window(), WINDOW, "until the crowd has gone");
+        assert_eq!(watch.window(Duration::ZERO), WINDOW, "until the crowd has gone");
     }
 
     #[test]
@@ -133,8 +140,12 @@ mod tests {
             sleep.note(1);
             wait(&mut sleep, 1);
         }
-        assert_eq!(sleep.window(), Duration::ZERO);
-        assert_eq!(Watch::new(Idle::Spin, true).window(), Duration::MAX);
-        assert_eq!(Watch::new(Idle::Spin, false).window(), Duration::ZERO, "but not neighbours");
+        assert_eq!(sleep.window(Duration::ZERO), Duration::ZERO);
+        assert_eq!(Watch::new(Idle::Spin, true).window(Duration::ZERO), Duration::MAX);
+        assert_eq!(
+            Watch::new(Idle::Spin, false).window(Duration::ZERO),
+            Duration::ZERO,
+            "but not neighbours"
+        );
     }
 }

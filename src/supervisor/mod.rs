@@ -5,6 +5,7 @@
 //! loop here blocks until a signal, a message, a death or a deadline, puts what happened into
 //! one queue, and carries out what the state answers, which `report` puts into words.
 
+mod pools;
 mod process;
 mod report;
 pub mod restart;
@@ -18,18 +19,23 @@ use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write as _};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pools::Pools;
 use process::{Child, Nursery};
 use restart::RestartLimits;
 use start::Prepared;
-use state::{Action, ChildId, Plan, PoolPlan, Role, State, Timings};
+use state::{Action, ChildId, JobNote, Plan, PoolPlan, Role, State, Timings};
 
 use crate::config::placement::PoolPlace;
 use crate::config::{Config, LogFormat, PoolConfig};
 use crate::exit::Exit;
 use crate::net::listener::Listener;
+use crate::offload::region::Region;
 use crate::sys::channel::{Channel, FromChild, Received};
+use crate::sys::clock::monotonic_ns;
+use crate::sys::memory;
 use crate::sys::page::SharedPage;
 use crate::sys::poll::wait_readable;
 use crate::sys::process::{self as system, Ended, Pid, PidFd, own_pid};
@@ -62,6 +68,11 @@ pub struct ShardStart<'a> {
     pub config: &'a Config,
     /// Where its turns are counted.
     pub page: SharedPage,
+    /// Its place in the memory of every pool, which is not always its index: one that leaves
+    /// keeps its own beside its successor.
+    pub seat: u16,
+    /// The memory of the pools, in their order.
+    pub regions: Vec<Arc<Region>>,
 }
 
 /// What the template of a pool gets when it starts.
@@ -81,6 +92,8 @@ pub struct TemplateStart<'a> {
     pub supervisor_pid: Pid,
     /// All settings.
     pub config: &'a Config,
+    /// The memory of its pool. Requests can only be read there.
+    pub region: Region,
     /// The log of this process and of its workers.
     pub logger: &'a Logger,
     /// The command line of this process and of its workers.
@@ -95,6 +108,8 @@ pub struct Roles<'a> {
     pub shard: &'a dyn Fn(ShardStart<'_>) -> Exit,
     /// Loads what a pool runs, and forks its workers until it is told to leave.
     pub template: &'a dyn Fn(TemplateStart<'_>) -> Exit,
+    /// The routes by their numbers, as people know them.
+    pub routes: &'a [String],
 }
 
 /// The engine that was found.
@@ -144,6 +159,12 @@ struct Supervisor<'a> {
     /// For each shard its listeners; empty once they are closed for good.
     listeners: Vec<Vec<Listener>>,
     children: Vec<Child>,
+    pools: Pools,
+    /// Nobody is late before this, on the monotonic clock: the supervisor has stood still, and so
+    /// may have everybody else.
+    overdue_from: u64,
+    /// How many processes the kernel had ended for lack of memory when that was looked at last.
+    ended_for_lack: Option<u64>,
     /// Children that were reaped and not reported yet.
     reaped: Vec<(ChildId, Pid)>,
     state: State,
@@ -161,6 +182,9 @@ enum Event {
     Message(ChildId, FromChild),
     /// A worker that was ordered will never show up.
     NotStarted(ChildId),
+    Overdue(ChildId, JobNote),
+    /// The memory of this pool could not be made anew.
+    RebuildFailed(u16),
     Signal(Signal),
     SpawnFailed(ChildId),
     Suspended(Duration),
@@ -183,6 +207,9 @@ impl<'a> Supervisor<'a> {
             addresses: &prepared.addresses,
             listeners: prepared.listeners.take(),
             children: Vec::new(),
+            pools: prepared.pools.take(),
+            overdue_from: 0,
+            ended_for_lack: memory::ended_for_lack(),
             reaped: Vec::new(),
             state: State::new(plan(config), Instant::now()),
             events: VecDeque::new(),
@@ -212,10 +239,12 @@ impl<'a> Supervisor<'a> {
             while let Some(action) = self.state.poll_action() {
                 match action {
                     Action::AnnounceReady => self.announce_ready(),
+                    Action::Bury(child) => self.pools.bury(child),
                     Action::CloseListeners { shard } => self.listeners[usize::from(shard)].clear(),
                     Action::FilterListeners => self.filter_listeners(),
                     Action::Leave(exit) => return Some(exit),
                     Action::Order { worker, template } => self.order(worker, template),
+                    Action::Rebuild { pool } => self.rebuild(pool),
                     Action::Report(report) => self.report(&report),
                     Action::Send { child, message } => {
                         // A child that cannot be told is dying; its exit says the rest.
@@ -224,6 +253,7 @@ impl<'a> Supervisor<'a> {
                     }
                     Action::Signal { child, signal } => self.signal(child, signal),
                     Action::Spawn(id) => self.spawn(id),
+                    Action::StopPools => self.pools.stop(),
                 }
             }
             // A failed spawn is known at once and may want something done.
@@ -251,6 +281,7 @@ impl<'a> Supervisor<'a> {
         let late = before.elapsed().saturating_sub(timeout);
         if late > SUSPENDED_AFTER {
             self.events.push_back(Event::Suspended(late));
+            self.overdue_from = monotonic_ns() + nanos(self.pools.longest_force());
         }
         // Signals first: one that goes to all of us is seen before what it makes children say.
         self.collect_signals();
@@ -260,6 +291,7 @@ impl<'a> Supervisor<'a> {
             }
         }
         self.collect_exits();
+        self.collect_overdue();
         if self.state.is_watching() && late <= SUSPENDED_AFTER {
             let turns = self.children.iter().filter_map(|child| {
                 child.page.as_ref().map(|page| Event::Turn(child.id, page.words().turn()))
@@ -273,7 +305,18 @@ impl<'a> Supervisor<'a> {
         let stall = self.nursery.config.server.shard_stall;
         let look = (stall / 4).clamp(LOOK_MIN, LOOK_MAX);
         let deadline = self.state.poll_timeout().map(|at| at.saturating_duration_since(now));
-        deadline.map_or(look, |deadline| deadline.min(look))
+        let overdue = self.pools.next_overdue(monotonic_ns());
+        let overdue = overdue.map(|wait| wait.max(OVERDUE_LOOK));
+        [deadline, overdue].into_iter().flatten().fold(look, Duration::min)
+    }
+
+    /// Looks for workers that do not come back from a job.
+    fn collect_overdue(&mut self) {
+        let now = monotonic_ns();
+        if now >= self.overdue_from {
+            let found = self.pools.take_overdue(now, self.nursery.roles.routes);
+            self.events.extend(found.into_iter().map(|(id, job)| Event::Overdue(id, job)));
+        }
     }
 
     fn collect_signals(&mut self) {
@@ -300,6 +343,7 @@ impl<'a> Supervisor<'a> {
             let mut child = self.children.swap_remove(index);
             // Its last words come before its death.
             collect_messages(&mut child, &mut self.events);
+            self.report_end(&child, pid, ended);
             self.reaped.push((child.id, pid));
             self.events.push_back(Event::Exit(child.id, ended));
         }
@@ -325,6 +369,8 @@ impl<'a> Supervisor<'a> {
                 self.children.retain(|child| child.id != id);
                 self.state.handle_spawn_failed(id, now);
             }
+            Event::Overdue(id, job) => self.state.handle_overdue(id, job, now),
+            Event::RebuildFailed(pool) => self.state.handle_rebuild_failed(pool, now),
             Event::Signal(signal) => self.state.handle_signal(signal, now),
             Event::SpawnFailed(id) => self.state.handle_spawn_failed(id, now),
             Event::Suspended(gap) => self.state.handle_suspension(gap),
@@ -336,9 +382,11 @@ impl<'a> Supervisor<'a> {
         let spawned = match id.role {
             Role::Shard(shard) => {
                 let listeners = &self.listeners[usize::from(shard)];
-                self.nursery.spawn_shard(id, shard, listeners, &mut self.title)
+                self.nursery.spawn_shard(id, shard, listeners, &mut self.pools, &mut self.title)
             }
-            Role::Template { pool } => self.nursery.spawn_template(id, pool, &mut self.title),
+            Role::Template { pool } => {
+                self.nursery.spawn_template(id, pool, &mut self.pools, &mut self.title)
+            }
             Role::Worker { .. } => unreachable!("templates fork workers"),
         };
         self.take_in(id, spawned);
@@ -348,7 +396,10 @@ impl<'a> Supervisor<'a> {
         let Role::Worker { index, .. } = worker.role else { return };
         let template = self.children.iter().find(|child| child.id == template);
         let ordered = match template {
-            Some(template) => self.nursery.order(worker, index, template),
+            // Its place is there before it is, or it would take the one of its predecessor.
+            Some(template) => {
+                self.pools.enlist(worker).and_then(|()| self.nursery.order(worker, index, template))
+            }
             None => Err(io::Error::other("its template is gone")),
         };
         self.take_in(worker, ordered);
@@ -365,18 +416,27 @@ impl<'a> Supervisor<'a> {
     }
 
     fn signal(&mut self, id: ChildId, signal: Signal) {
-        let Some(child) = self.children.iter().find(|child| child.id == id) else { return };
-        let sent = match &child.process {
-            Some(process) => process.pidfd.send(signal),
-            None if signal == Signal::Kill => {
-                self.events.push_back(Event::NotStarted(id));
-                return;
-            }
-            None => return,
-        };
+        let Some(child) = self.children.iter_mut().find(|child| child.id == id) else { return };
+        if child.process.is_none() && signal == Signal::Kill {
+            // It may have shown up in this very moment. Who has not finds nobody to show up to,
+            // and never touches the place that somebody else gets next.
+            child.channel.close_for_good();
+            collect_messages(child, &mut self.events);
+        }
+        let Some(process) = &child.process else { return };
+        child.is_killed |= signal == Signal::Kill;
+        let sent = process.pidfd.send(signal);
         if let Err(error) = sent {
             let child = self.nursery.name(id.role);
             tracing::error!(child, %signal, %error, "signal cannot be sent");
+        }
+    }
+
+    fn rebuild(&mut self, pool: u16) {
+        if let Err(error) = self.pools.rebuild(pool) {
+            let pool_name = &self.nursery.config.pools[usize::from(pool)].name;
+            tracing::error!(pool = pool_name, %error, "new memory cannot be made");
+            self.events.push_back(Event::RebuildFailed(pool));
         }
     }
 
@@ -449,11 +509,18 @@ fn plan(config: &Config) -> Plan {
             window: pool.restart.window,
         },
     };
+    let shards = config.placement.shards.len();
     Plan {
-        shards: count(config.placement.shards.len()),
+        shards: count(shards),
+        // Without pools nobody has a place that somebody else could want.
+        seats: if config.pools.is_empty() { usize::MAX } else { shards + 1 },
         pools: config.pools.iter().zip(&config.placement.pools).map(pool).collect(),
         timings: timings(config),
     }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn timings(config: &Config) -> Timings {
@@ -475,6 +542,8 @@ const BOOT_MAX: Duration = Duration::from_secs(10);
 const SETTLE: Duration = Duration::from_millis(2);
 const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
 const KILL_AFTER: Duration = Duration::from_secs(1);
+/// Least time between two looks for workers that are late.
+const OVERDUE_LOOK: Duration = Duration::from_millis(50);
 const LOOK_MIN: Duration = Duration::from_millis(25);
 const LOOK_MAX: Duration = Duration::from_secs(1);
 /// A wait that ends so much later than asked for means that the supervisor was stopped.

@@ -1,13 +1,17 @@
 //! Starting a child: the fork, what the child does first, and the parent's view of it.
 
 use std::io::{self, Read as _, Write as _};
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
+use super::pools::Pools;
 use super::state::{ChildId, Role};
 use super::{Roles, ShardStart, TemplateStart};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::net::listener::Listener;
+use crate::offload::region::Region;
 use crate::sys::channel::{self, Channel, FromChild, ToChild, WorkerNumber};
 use crate::sys::newborn::{Newborn, Trouble};
 use crate::sys::page::SharedPage;
@@ -27,6 +31,8 @@ pub(super) struct Child {
     pub(super) channel: Channel,
     /// False once nothing can come from there any more.
     pub(super) is_heard: bool,
+    /// Whether we have killed it.
+    pub(super) is_killed: bool,
     /// What it writes, we read; shards have one.
     pub(super) page: Option<SharedPage>,
 }
@@ -105,14 +111,18 @@ impl Nursery<'_> {
         id: ChildId,
         shard: u16,
         listeners: &[Listener],
+        pools: &mut Pools,
         title: &mut Option<Title>,
     ) -> io::Result<Child> {
         let (ours, theirs) = channel::pair()?;
         let page = SharedPage::map()?;
+        let seat = pools.seat(id);
         match fork()? {
             Fork::Child(forked) => forked.exit_with(|forked| {
+                // A copy, like everything here: the supervisor keeps its own.
+                let regions = mem::take(pools).into_regions();
                 let newborn = Newcomer { nursery: self, forked, id, channel: theirs };
-                newborn.live_as_shard(shard, listeners, title, page)
+                newborn.live_as_shard(shard, listeners, Seated { seat, regions }, title, page)
             }),
             Fork::Parent(pid) => adopt(id, pid, ours, Some(page)).inspect_err(|_| end(pid)),
         }
@@ -123,14 +133,16 @@ impl Nursery<'_> {
         &self,
         id: ChildId,
         pool: u16,
+        pools: &mut Pools,
         title: &mut Option<Title>,
     ) -> io::Result<Child> {
         let (ours, theirs) = channel::pair()?;
         let supervisor = own_pid();
         match fork()? {
             Fork::Child(forked) => forked.exit_with(|forked| {
+                let region = mem::take(pools).into_region(pool).expect("its pool has memory");
                 let newborn = Newcomer { nursery: self, forked, id, channel: theirs };
-                newborn.live_as_template(pool, supervisor, title)
+                newborn.live_as_template(pool, region, supervisor, title)
             }),
             Fork::Parent(pid) => adopt(id, pid, ours, None).inspect_err(|_| end(pid)),
         }
@@ -141,7 +153,8 @@ impl Nursery<'_> {
         let (ours, theirs) = channel::pair()?;
         let number = WorkerNumber { index, incarnation: id.incarnation };
         template.channel.send_with(&ToChild::Fork(number), &theirs)?;
-        Ok(Child { id, process: None, channel: ours, is_heard: true, page: None })
+        let (process, page) = (None, None);
+        Ok(Child { id, process, channel: ours, is_heard: true, is_killed: false, page })
     }
 
     /// What a process is called, in every log and in `ps`.
@@ -177,6 +190,12 @@ impl Nursery<'_> {
     }
 }
 
+/// What a shard has of the pools.
+struct Seated {
+    seat: u16,
+    regions: Vec<Arc<Region>>,
+}
+
 /// A process that was just forked, on its way to its role.
 struct Newcomer<'a> {
     nursery: &'a Nursery<'a>,
@@ -190,12 +209,14 @@ impl Newcomer<'_> {
         self,
         shard: u16,
         listeners: &[Listener],
+        seated: Seated,
         title: &mut Option<Title>,
         page: SharedPage,
     ) -> u8 {
         let copies = listeners.iter().map(Listener::duplicate).collect::<io::Result<Vec<_>>>();
         let settled = copies.map_err(Trouble::of("dup of a listener")).and_then(|listeners| {
-            let fds: Vec<BorrowedFd<'_>> = listeners.iter().map(AsFd::as_fd).collect();
+            let mut fds: Vec<BorrowedFd<'_>> = listeners.iter().map(AsFd::as_fd).collect();
+            fds.extend(seated.regions.iter().flat_map(|region| region.descriptors()));
             let (signals, supervisor) = self.settle(&fds, title)?;
             Ok((listeners, signals, supervisor))
         });
@@ -217,13 +238,27 @@ impl Newcomer<'_> {
             supervisor,
             config: nursery.config,
             page,
+            seat: seated.seat,
+            regions: seated.regions,
         };
         (nursery.roles.shard)(start).code()
     }
 
-    fn live_as_template(self, pool: u16, parent: Pid, title: &mut Option<Title>) -> u8 {
-        let (signals, supervisor) = match self.settle(&[], title) {
-            Ok(settled) => settled,
+    fn live_as_template(
+        self,
+        pool: u16,
+        region: Region,
+        parent: Pid,
+        title: &mut Option<Title>,
+    ) -> u8 {
+        let settled = self.settle(&region.descriptors(), title);
+        // Before any code of the application: nobody below can change a request.
+        let reading = settled.and_then(|(signals, supervisor)| {
+            let reader = region.into_reader().map_err(Trouble::of("mapping requests"))?;
+            Ok((signals, supervisor, reader))
+        });
+        let (signals, supervisor, region) = match reading {
+            Ok(reading) => reading,
             Err(trouble) => return tell(&trouble, &self.channel),
         };
         let nursery = self.nursery;
@@ -235,6 +270,7 @@ impl Newcomer<'_> {
             supervisor,
             supervisor_pid: parent,
             config: nursery.config,
+            region,
             logger: nursery.logger,
             title,
         };
@@ -271,7 +307,7 @@ impl Newcomer<'_> {
 fn adopt(id: ChildId, pid: Pid, channel: Channel, page: Option<SharedPage>) -> io::Result<Child> {
     page.as_ref().map_or(Ok(()), SharedPage::keep_from_children)?;
     let process = Process { pid, pidfd: PidFd::open(pid)? };
-    Ok(Child { id, process: Some(process), channel, is_heard: true, page })
+    Ok(Child { id, process: Some(process), channel, is_heard: true, is_killed: false, page })
 }
 
 /// Ends a process that cannot be watched: it would take clients and nobody could stop it.

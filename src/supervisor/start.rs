@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 
+use super::pools::Pools;
 use super::process::run_apart;
 use super::screen::{Note, PoolRow, Screen, show};
 use super::{Engine, ProbeError, Roles};
@@ -29,6 +30,8 @@ pub(super) struct Prepared {
     /// For each shard its listeners, until the loop takes them.
     pub(super) listeners: RefCell<Vec<Vec<Listener>>>,
     pub(super) title: RefCell<Option<Title>>,
+    /// The memory of the pools, until the loop takes it.
+    pub(super) pools: RefCell<Pools>,
     /// Where we listen, with real ports.
     pub(super) addresses: Vec<SocketAddr>,
     engine: Engine,
@@ -77,6 +80,7 @@ pub(super) fn prepare(mut config: Config, roles: &Roles<'_>) -> Result<Prepared,
     settle(&config, &mut notes);
     let engine = probe_apart(roles.probe).map_err(|error| refused.engine(error))?;
     let listeners = open_listeners(&config).map_err(|error| refused.bind(&error))?;
+    let pools = Pools::create(&config).map_err(|finding| refused.finding(finding))?;
     let addresses = listeners[0].iter().map(Listener::address).collect();
     let mut title = Title::claim();
     if let Some(title) = &mut title {
@@ -91,6 +95,7 @@ pub(super) fn prepare(mut config: Config, roles: &Roles<'_>) -> Result<Prepared,
         supervisor,
         listeners: RefCell::new(listeners),
         title: RefCell::new(title),
+        pools: RefCell::new(pools),
         addresses,
         engine,
         notes,

@@ -12,7 +12,8 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, recvmsg, sendmsg, shutdown,
+    socketpair,
 };
 
 /// What the supervisor tells a child.
@@ -52,6 +53,12 @@ pub enum FromChild {
         /// One line for people: what failed and what to do.
         text: String,
     },
+    /// From a shard: the memory of a pool holds what nobody can have written who works, and it
+    /// cannot be told who did.
+    MemoryBroken {
+        /// The pool.
+        pool: u16,
+    },
     /// The child serves; of a template: it has loaded, and forks workers.
     Ready,
     /// A worker lives, and has its parent. Its template started it, so the supervisor does not
@@ -63,6 +70,13 @@ pub enum FromChild {
     /// The child was told by a signal to leave: it accepts nothing more, finishes what it has,
     /// and its listeners need a successor now.
     Retiring,
+    /// From a shard: this worker has written what cannot be, and is to be ended.
+    WorkerBroken {
+        /// The pool.
+        pool: u16,
+        /// Its index.
+        worker: u8,
+    },
 }
 
 /// One end. Neither end ever blocks.
@@ -103,6 +117,13 @@ impl Channel {
     /// A second descriptor for the same end.
     pub fn duplicate(&self) -> io::Result<Self> {
         Ok(Self { socket: super::descriptors::duplicate(&self.socket)? })
+    }
+
+    /// Takes nothing more: from now on sending at the other end fails. What was sent before can
+    /// still be taken.
+    pub fn close_for_good(&self) {
+        // It fails only when both ends are closed already.
+        let _ = shutdown(&self.socket, Shutdown::Read);
     }
 
     /// Sends a message; an error also when the other end is gone or its queue is full.
@@ -220,11 +241,20 @@ impl Message for FromChild {
                 let end = text.floor_char_boundary(MESSAGE_BYTES_MAX - 2);
                 out.extend_from_slice(&text.as_bytes()[..end]);
             }
+            Self::MemoryBroken { pool } => {
+                out.push(MEMORY_BROKEN);
+                out.extend_from_slice(&pool.to_le_bytes());
+            }
             Self::Ready => out.push(READY),
             Self::Retiring => out.push(RETIRING),
             Self::Started { pid } => {
                 out.push(STARTED);
                 out.extend_from_slice(&pid.to_le_bytes());
+            }
+            Self::WorkerBroken { pool, worker } => {
+                out.push(WORKER_BROKEN);
+                out.extend_from_slice(&pool.to_le_bytes());
+                out.push(*worker);
             }
         }
     }
@@ -236,10 +266,16 @@ impl Message for FromChild {
                 let text = String::from_utf8_lossy(text).into_owned();
                 Some(Self::Failed { code: *code, text })
             }
+            (&MEMORY_BROKEN, pool) => {
+                Some(Self::MemoryBroken { pool: u16::from_le_bytes(pool.try_into().ok()?) })
+            }
             (&READY, []) => Some(Self::Ready),
             (&RETIRING, []) => Some(Self::Retiring),
             (&STARTED, pid) => {
                 Some(Self::Started { pid: u32::from_le_bytes(pid.try_into().ok()?) })
+            }
+            (&WORKER_BROKEN, &[low, high, worker]) => {
+                Some(Self::WorkerBroken { pool: u16::from_le_bytes([low, high]), worker })
             }
             _ => None,
         }
@@ -254,9 +290,11 @@ const FORK: u8 = b'F';
 const STOP: u8 = b'S';
 const ACCEPT_CLOSED: u8 = b'c';
 const FAILED: u8 = b'f';
+const MEMORY_BROKEN: u8 = b'm';
 const READY: u8 = b'r';
 const RETIRING: u8 = b't';
 const STARTED: u8 = b's';
+const WORKER_BROKEN: u8 = b'w';
 
 #[cfg(test)]
 mod tests {
@@ -281,9 +319,11 @@ mod tests {
         check(FromChild::AcceptClosed);
         check(FromChild::Failed { code: 71, text: "no memory: raise memlock".into() });
         check(FromChild::Failed { code: 0, text: String::new() });
+        check(FromChild::MemoryBroken { pool: 258 });
         check(FromChild::Ready);
         check(FromChild::Retiring);
         check(FromChild::Started { pid: 4_000_000 });
+        check(FromChild::WorkerBroken { pool: 258, worker: 7 });
     }
 
     #[test]
@@ -301,7 +341,7 @@ mod tests {
         for bytes in [&b"?"[..], b"D", b"D1234567", b"F12345", b"F", b"S1", b"r1", b"\0"] {
             assert_eq!(ToChild::decode(bytes), None, "{bytes:?}");
         }
-        for bytes in [&b""[..], b"f", b"rr", b"c\0", b"s123", b"D"] {
+        for bytes in [&b""[..], b"f", b"rr", b"c\0", b"s123", b"D", b"m1", b"w12"] {
             assert_eq!(FromChild::decode(bytes), None, "{bytes:?}");
         }
         let (one, other) = pair().unwrap();
@@ -325,6 +365,16 @@ mod tests {
         assert_eq!(message, Received::Message(ToChild::Stop));
         assert!(nothing.is_none());
         assert_eq!(other.receive::<ToChild>().unwrap(), Received::Nothing);
+    }
+
+    #[test]
+    fn a_closed_channel_gives_out_what_it_has_and_takes_no_more() {
+        let (one, other) = pair().unwrap();
+        one.send(&FromChild::Ready).unwrap();
+        other.close_for_good();
+        assert!(one.send(&FromChild::Ready).is_err());
+        assert_eq!(other.receive().unwrap(), Received::Message(FromChild::Ready));
+        assert_eq!(other.receive::<FromChild>().unwrap(), Received::Closed);
     }
 
     #[test]

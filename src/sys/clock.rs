@@ -1,4 +1,4 @@
-//! The two clocks.
+//! The clocks.
 
 use std::time::Duration;
 
@@ -31,6 +31,12 @@ pub fn unix_milliseconds() -> u64 {
     nanoseconds(ClockId::Realtime) / 1_000_000
 }
 
+/// CPU time that the calling thread has used: it stands still while others have the CPU.
+#[must_use]
+pub fn thread_cpu_time() -> Duration {
+    Duration::from_nanos(nanoseconds(ClockId::ThreadCPUTime))
+}
+
 fn nanoseconds(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);
     // A clock set to before 1970 counts as 1970.
@@ -52,5 +58,13 @@ mod tests {
         assert!(monotonic_ns() >= first);
         assert!(unix_seconds() > 1_700_000_000);
         assert!(unix_milliseconds() / 1000 >= unix_seconds() - 1);
+    }
+
+    #[test]
+    fn cpu_time_counts_what_is_used() {
+        let begin = thread_cpu_time();
+        while thread_cpu_time() - begin < Duration::from_millis(1) {
+            std::hint::spin_loop();
+        }
     }
 }

@@ -28,6 +28,12 @@ pub fn close_all_but(_in_child: &Forked, keep: &[BorrowedFd<'_>]) -> io::Result<
     close_range(first, RawFd::MAX)
 }
 
+/// Closes every descriptor of this process above 2, as broken code does: nothing that owns one is
+/// asked. For those who want to see that nobody else is hurt; the process is worth nothing after.
+pub fn close_under_everybody() -> io::Result<()> {
+    close_range(3, RawFd::MAX)
+}
+
 /// Makes descriptor 0 of this process /dev/null.
 pub fn stdin_from_null() -> io::Result<()> {
     let null = OpenOptions::new().read(true).open("/dev/null")?;
@@ -42,6 +48,11 @@ pub fn doorbell() -> io::Result<OwnedFd> {
 /// An eventfd whose readers wait, counting from 0: for a ring's read of it.
 pub fn bell() -> io::Result<OwnedFd> {
     Ok(eventfd(0, EventfdFlags::CLOEXEC)?)
+}
+
+/// Adds one to the count of an eventfd that does not block. One whose count is full has rung.
+pub fn ring(doorbell: BorrowedFd<'_>) {
+    let _ = rustix::io::write(doorbell, &1u64.to_ne_bytes());
 }
 
 /// Takes the count of an eventfd that does not block; whether there was any.
@@ -75,10 +86,17 @@ pub fn is_not_a_socket(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ENOTSOCK)
 }
 
+/// Whether something failed because this process, or the whole system, has no descriptor left.
+#[must_use]
+pub fn are_used_up(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
     // SAFETY: close_range takes no pointers. Descriptors closed here may be owned by values of
-    // this process; the only caller holds a `Forked`, whose process never uses or drops such a
-    // value (see `close_all_but`), so no value acts on a number that was given out again.
+    // this process. `close_all_but` holds a `Forked`, whose process never uses or drops such a
+    // value, so no value acts on a number that was given out again. `close_under_everybody` lets
+    // that happen on purpose: calls then fail or reach another file, no memory is touched.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

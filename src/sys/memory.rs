@@ -42,6 +42,28 @@ pub fn somaxconn() -> io::Result<u32> {
     text.trim().parse().map_err(io::Error::other)
 }
 
+/// Memory that the machine could give without swapping; `None` where the kernel does not say.
+#[must_use]
+pub fn available() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let kibibytes = value_of(&text, "MemAvailable:")?;
+    kibibytes.checked_mul(1024)
+}
+
+/// How many processes of the machine the kernel has ended for lack of memory; `None` where it does
+/// not say.
+#[must_use]
+pub fn ended_for_lack() -> Option<u64> {
+    value_of(&fs::read_to_string("/proc/vmstat").ok()?, "oom_kill")
+}
+
+/// The number behind a name that stands at the beginning of a line.
+fn value_of(text: &str, name: &str) -> Option<u64> {
+    let mut lines = text.lines().map(str::split_whitespace);
+    let mut line = lines.find(|words| words.clone().next() == Some(name))?;
+    line.nth(1)?.parse().ok()
+}
+
 /// The kernel's release, for people: features are probed, never read from here.
 #[must_use]
 pub fn kernel_release() -> String {
@@ -70,6 +92,10 @@ mod tests {
     #[test]
     fn the_kernel_answers() {
         assert!(somaxconn().unwrap() > 0);
+        assert!(available().unwrap() > 1 << 20);
+        ended_for_lack().unwrap();
+        assert_eq!(value_of("oom_kill_x 1\noom_kill 7\n", "oom_kill"), Some(7));
+        assert_eq!(value_of("oom_kill x\n", "oom_kill"), None);
         assert!(!kernel_release().is_empty());
     }
 }

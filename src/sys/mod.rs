@@ -10,6 +10,7 @@ pub mod clock;
 pub mod descriptors;
 pub mod environment;
 pub mod host;
+pub mod memfd;
 pub mod memory;
 pub mod newborn;
 pub mod page;

@@ -190,6 +190,16 @@ pub fn end_after_seconds(seconds: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Ends this process as a wrong access to memory does.
+pub fn end_by_segv() -> ! {
+    // SAFETY: SIG_DFL installs no code of ours, and raise takes no pointers.
+    unsafe {
+        libc::signal(libc::SIGSEGV, libc::SIG_DFL);
+        libc::raise(libc::SIGSEGV);
+    }
+    unreachable!("the default of SIGSEGV, which nobody blocks, ends the process")
+}
+
 /// Makes orphans below this process its children.
 pub fn adopt_orphans() -> io::Result<()> {
     Ok(set_child_subreaper(Some(getpid()))?)
@@ -249,6 +259,14 @@ pub enum Ended {
     Code(u8),
     /// By a signal.
     Signal(i32),
+}
+
+impl Ended {
+    /// Whether it was ended by this signal.
+    #[must_use]
+    pub fn is_by(self, signal: Signal) -> bool {
+        self == Self::Signal(signal.to_rustix().as_raw())
+    }
 }
 
 impl fmt::Display for Ended {

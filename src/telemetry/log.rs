@@ -3,6 +3,7 @@
 //! Every line says which process wrote it. An event that names a field of that identity itself,
 //! such as the `pid` of a child that died, wins: the line is then about that process.
 
+use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -116,13 +117,44 @@ impl Stamp {
     }
 }
 
-/// Has every panic of this process told by a line that says where it was.
+/// Has every panic of this process told by a line that says where it was, and which request was
+/// worked on if the thread has said so.
 pub fn report_panics() {
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         let text = info.payload_as_str().unwrap_or("no message");
-        tracing::error!(%place, text, "panic");
+        // Not there while the thread ends, and held while it is being written.
+        let duty = DUTY.try_with(|duty| duty.try_borrow().map(|duty| duty.clone()));
+        let duty = duty.ok().and_then(Result::ok).filter(|duty| !duty.is_empty());
+        tracing::error!(%place, text, request = duty, "panic");
     }));
+}
+
+thread_local! {
+    /// What this thread works on; empty if it has not said so.
+    static DUTY: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Says what this thread works on until it is dropped: a panic names it.
+#[derive(Debug)]
+pub struct Duty(());
+
+impl Duty {
+    /// Begins; the text is its parts, one behind the other.
+    #[must_use]
+    pub fn begin(parts: &[&str]) -> Self {
+        DUTY.with_borrow_mut(|duty| {
+            duty.clear();
+            parts.iter().for_each(|part| duty.push_str(part));
+        });
+        Self(())
+    }
+}
+
+impl Drop for Duty {
+    fn drop(&mut self) {
+        DUTY.with_borrow_mut(String::clear);
+    }
 }
 
 /// Turns events into lines.

@@ -2,32 +2,54 @@
 //!
 //! `pool` is what an application says about a pool, `template` the process that has loaded it and
 //! forks the workers; here is a worker's own life. It never touches a socket of a client.
+//!
+//! A worker is one loop. `serve` takes jobs out of the memory of the pool and puts answers there,
+//! `run` is a job that takes longer than a call, `answer` and `streaming` are how its answer goes
+//! back, `threads` is where plain handlers run if one thread is not enough. Between two jobs the
+//! loop obeys (`orders`) and sleeps (`rest`).
 
+mod answer;
+mod flaw;
+mod jobs;
+mod orders;
 pub mod pool;
+mod ready;
+mod rest;
+mod run;
+mod serve;
+mod streaming;
 pub mod template;
+#[cfg(test)]
+mod tests;
+mod threads;
 
-use std::any::Any;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+pub use self::jobs::{Jobs, Route};
+use self::orders::{Order, Orders};
 use self::pool::Hook;
 pub use self::pool::{Pool, PoolCode};
+use self::rest::Rest;
+use self::serve::{Serving, Turn};
 use crate::executor;
 use crate::exit::Exit;
-use crate::sys::channel::{Channel, FromChild, Received, ToChild};
+use crate::handler::Loaded;
+use crate::offload::server::BLOCK_NS_MAX;
+use crate::sys::channel::{Channel, FromChild};
 use crate::sys::memory::use_small_pages;
-use crate::sys::poll::Bundle;
+use crate::sys::poll;
 use crate::sys::process::PidFd;
 use crate::sys::signal::SignalFd;
-use crate::sys::{descriptors, poll};
 
 /// A worker in its own process.
 struct Worker {
     code: PoolCode,
     /// What the template has loaded; `None` if that is left to the worker.
-    state: Option<Rc<dyn Any>>,
+    state: Option<Loaded>,
+    /// What it is here for.
+    jobs: Jobs,
     /// To the supervisor.
     channel: Channel,
     owned: Owned,
@@ -55,11 +77,11 @@ impl Worker {
         if let Err(error) = use_small_pages() {
             tracing::debug!(%error, "memory may come in huge pages");
         }
-        let state = match self.prepare() {
-            Ok(state) => state,
+        let loaded = match self.prepare() {
+            Ok(loaded) => loaded,
             Err(failure) => return fail(&self.channel, &failure),
         };
-        match executor::run(self.live(state)) {
+        match executor::run(self.live(loaded)) {
             Ok(exit) => exit,
             Err(error) => {
                 tracing::error!(%error, "the worker has no executor");
@@ -69,74 +91,120 @@ impl Worker {
     }
 
     /// What comes before the executor with its second thread: the hook may fork or start its own.
-    fn prepare(&mut self) -> Result<Rc<dyn Any>, Failure> {
+    fn prepare(&mut self) -> Result<Loaded, Failure> {
         let loaded = match self.state.take() {
-            Some(state) => Ok(state),
+            Some(loaded) => Ok(loaded),
             None => self.code.load(),
         };
-        let mut state = loaded.map_err(|text| Failure { exit: Exit::AppLoad, text })?;
-        self.code.after_fork(&mut state).map_err(Failure::of_hook)?;
-        Ok(state)
+        let mut loaded = loaded.map_err(|text| Failure { exit: Exit::AppLoad, text })?;
+        self.code.after_fork(&mut loaded).map_err(Failure::of_hook)?;
+        Ok(loaded)
     }
 
-    async fn live(self, state: Rc<dyn Any>) -> Exit {
-        match self.serve(&*state).await {
+    async fn live(self, loaded: Loaded) -> Exit {
+        let Self { code, jobs, channel, owned, .. } = self;
+        let orders = Orders::new(&channel, &owned);
+        match serve(&code, &loaded, jobs, orders).await {
             Ok(()) => {}
-            Err(failure) => return fail(&self.channel, &failure),
+            Err(failure) => return fail(&channel, &failure),
         }
-        match self.code.call(Hook::OnExit, &*state) {
+        match code.call(Hook::OnExit, &loaded) {
             Ok(()) => Exit::Clean,
-            Err(text) => fail(&self.channel, &Failure::of_hook(text)),
+            Err(text) => fail(&channel, &Failure::of_hook(text)),
         }
-    }
-
-    /// From its hooks to the order to leave.
-    async fn serve(&self, state: &dyn Any) -> Result<(), Failure> {
-        self.code.call(Hook::Warm, state).map_err(Failure::of_hook)?;
-        self.code.call(Hook::OnReady, state).map_err(Failure::of_hook)?;
-        let of_system = |error: io::Error| Failure {
-            exit: Exit::System,
-            text: format!("waiting for orders failed: {error}"),
-        };
-        let fds = [self.channel.as_fd(), self.owned.signals.as_fd(), self.owned.terminate.as_fd()];
-        let orders = Bundle::of(&fds).map_err(of_system)?;
-        tell(&self.channel, &FromChild::Ready);
-        while !self.is_told_to_leave() {
-            let until = Instant::now() + LOOK;
-            if let Some(result) = executor::within(until, executor::readable(&orders)).await {
-                result.map_err(of_system)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks at everything that can end a worker. With no job to finish, all mean the same.
-    fn is_told_to_leave(&self) -> bool {
-        let told = descriptors::take_count(self.owned.terminate.as_fd())
-            || matches!(self.owned.signals.read(), Ok(Some(_)))
-            || is_readable(&self.owned.supervisor);
-        if told && is_readable(&self.owned.supervisor) {
-            tracing::warn!("the supervisor is gone; leaving");
-        }
-        told || is_told_to_leave(&self.channel)
     }
 }
 
-/// Takes the next orders of a process that has nothing to finish.
-fn is_told_to_leave(channel: &Channel) -> bool {
+/// From the hooks to the order to leave, or to the end of the pool.
+async fn serve(
+    code: &PoolCode,
+    loaded: &Loaded,
+    jobs: Jobs,
+    orders: Orders<'_>,
+) -> Result<(), Failure> {
+    code.call(Hook::Warm, loaded).map_err(Failure::of_hook)?;
+    code.call(Hook::OnReady, loaded).map_err(Failure::of_hook)?;
+    let of_system = |error: io::Error| Failure {
+        exit: Exit::System,
+        text: format!("the worker cannot serve: {error}"),
+    };
+    let mut serving = Serving::new(jobs, loaded).map_err(of_system)?;
+    let rest = Rest::new(serving.doorbells(), orders.descriptors()).map_err(of_system)?;
+    tell(orders.channel(), &FromChild::Ready);
+    let result = work(&mut serving, orders, rest).await;
+    serving.detach();
+    result.map_err(of_system)
+}
+
+/// Turn after turn, until there is nothing left to do or somebody says so.
+async fn work(serving: &mut Serving, mut orders: Orders<'_>, mut rest: Rest) -> io::Result<()> {
+    let mut life = Life::Serving;
     loop {
-        match channel.receive::<ToChild>() {
-            Ok(Received::Message(ToChild::Drain { .. } | ToChild::Stop) | Received::Closed) => {
-                return true;
+        let turn = serving.turn();
+        let now = serving.now();
+        match turn {
+            Turn::Over => return Ok(()),
+            Turn::Worked => rest.breathe(now).await?,
+            Turn::Spin => rest.pause(now).await?,
+            Turn::Idle => {
+                serving.renew();
+                let tick = now.saturating_add(BLOCK_NS_MAX);
+                let until = serving.due().min(life.until()).min(tick);
+                rest.sleep(now, until, &serving.ready).await?;
             }
-            Ok(Received::Nothing) => return false,
-            Ok(Received::Message(ToChild::Fork(_)) | Received::Malformed) => {
-                tracing::error!("the supervisor sent something that makes no sense here");
+        }
+        if rest.take_orders() {
+            while let Some(order) = orders.next() {
+                life = life.told(order, now);
             }
-            Err(error) => {
-                tracing::error!(%error, "the supervisor's channel could not be read");
-                return true;
+        }
+        match life {
+            Life::Serving => {}
+            Life::Outliving if serving.sees_a_shard() => {}
+            Life::Leaving { until } if now >= until => {
+                let jobs = serving.running();
+                if jobs > 0 {
+                    tracing::warn!(jobs, "leaving, though not all jobs are done");
+                }
+                return Ok(());
             }
+            Life::Leaving { .. } | Life::Outliving => serving.drain(),
+        }
+    }
+}
+
+/// How long a worker is still there. Times are nanoseconds of the monotonic clock.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Life {
+    Serving,
+    /// The supervisor is gone: as long as a shard is there.
+    Outliving,
+    /// Until its last job is done, but not longer than this.
+    Leaving {
+        until: u64,
+    },
+}
+
+impl Life {
+    /// The last order counts least: nobody is told to stay.
+    fn told(self, order: Order, now: u64) -> Self {
+        let until = match order {
+            Order::Drain(Some(grace)) => {
+                now.saturating_add(u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX))
+            }
+            Order::Drain(None) => u64::MAX,
+            Order::Outlive if self == Self::Serving => return Self::Outliving,
+            Order::Outlive => return self,
+            Order::Stop => 0,
+        };
+        Self::Leaving { until: until.min(self.until()) }
+    }
+
+    /// When it ends at the latest.
+    fn until(self) -> u64 {
+        match self {
+            Self::Leaving { until } => until,
+            Self::Outliving | Self::Serving => u64::MAX,
         }
     }
 }
@@ -165,6 +233,3 @@ fn tell(channel: &Channel, message: &FromChild) {
 fn is_readable(fd: impl AsFd) -> bool {
     poll::wait_readable(&[fd.as_fd()], Some(Duration::ZERO)).is_ok_and(|ready| ready == [true])
 }
-
-/// A worker looks around so often even if nothing wakes it.
-const LOOK: Duration = Duration::from_millis(250);

@@ -1,11 +1,10 @@
 //! What an application says about a pool: what is loaded, and what is called when.
 
-use std::any::Any;
 use std::fmt::{self, Display};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use crate::handler::StateType;
+use crate::handler::{Loaded, StateType};
 
 /// The code of a pool: what its workers load, and what is called in their lives. How many workers
 /// there are and where they run comes from the configuration, `[pool.NAME]`.
@@ -189,18 +188,17 @@ impl PoolCode {
     }
 
     /// Loads. The error is what went wrong, a panic included.
-    pub(super) fn load(&self) -> Result<Rc<dyn Any>, String> {
+    pub(super) fn load(&self) -> Result<Loaded, String> {
         told("on_load", || self.code.load())
     }
 
     /// Calls `after_fork`, for which nobody else may hold what was loaded.
-    pub(super) fn after_fork(&self, state: &mut Rc<dyn Any>) -> Result<(), String> {
-        let state = Rc::get_mut(state).expect("what was loaded is given out after this only");
+    pub(super) fn after_fork(&self, state: &mut Loaded) -> Result<(), String> {
         told("after_fork", || self.code.after_fork(state))
     }
 
     /// Calls one of the other hooks.
-    pub(super) fn call(&self, hook: Hook, state: &dyn Any) -> Result<(), String> {
+    pub(super) fn call(&self, hook: Hook, state: &Loaded) -> Result<(), String> {
         let name = match hook {
             Hook::BeforeFork => "before_fork",
             Hook::Warm => "warm",
@@ -231,33 +229,30 @@ fn told<T>(name: &str, call: impl FnOnce() -> Result<T, String>) -> Result<T, St
 
 /// What a pool of any type can do.
 trait Code {
-    fn load(&self) -> Result<Rc<dyn Any>, String>;
-    fn after_fork(&self, state: &mut dyn Any) -> Result<(), String>;
-    fn call(&self, hook: Hook, state: &dyn Any) -> Result<(), String>;
+    fn load(&self) -> Result<Loaded, String>;
+    fn after_fork(&self, state: &mut Loaded) -> Result<(), String>;
+    fn call(&self, hook: Hook, state: &Loaded) -> Result<(), String>;
 }
 
 impl<S: 'static> Code for Pool<S> {
-    fn load(&self) -> Result<Rc<dyn Any>, String> {
-        Ok(Rc::new((self.on_load)()?))
+    fn load(&self) -> Result<Loaded, String> {
+        Ok(Loaded::new((self.on_load)()?))
     }
 
-    fn after_fork(&self, state: &mut dyn Any) -> Result<(), String> {
-        let state = state.downcast_mut().expect(SAME_TYPE);
-        self.after_fork.as_ref().map_or(Ok(()), |hook| hook(state))
+    fn after_fork(&self, state: &mut Loaded) -> Result<(), String> {
+        self.after_fork.as_ref().map_or(Ok(()), |hook| hook(state.get_mut()))
     }
 
-    fn call(&self, hook: Hook, state: &dyn Any) -> Result<(), String> {
+    fn call(&self, hook: Hook, state: &Loaded) -> Result<(), String> {
         let hook = match hook {
             Hook::BeforeFork => &self.before_fork,
             Hook::Warm => &self.warm,
             Hook::OnReady => &self.on_ready,
             Hook::OnExit => &self.on_exit,
         };
-        hook.as_ref().map_or(Ok(()), |hook| hook(state.downcast_ref().expect(SAME_TYPE)))
+        hook.as_ref().map_or(Ok(()), |hook| hook(state.get::<S>()))
     }
 }
-
-const SAME_TYPE: &str = "the same pool has loaded it";
 
 #[cfg(test)]
 mod tests {
@@ -286,10 +281,10 @@ mod tests {
         let code = PoolCode::of(pool);
         assert_eq!(code.state(), StateType::of::<u32>());
         let mut state = code.load().unwrap();
-        code.call(Hook::BeforeFork, &*state).unwrap();
+        code.call(Hook::BeforeFork, &state).unwrap();
         code.after_fork(&mut state).unwrap();
         for hook in [Hook::Warm, Hook::OnReady, Hook::OnExit] {
-            code.call(hook, &*state).unwrap();
+            code.call(hook, &state).unwrap();
         }
         let expected = [("before_fork", 0), ("warm", 8), ("on_ready", 8), ("on_exit", 8)];
         assert_eq!(*calls.borrow(), expected);
@@ -306,9 +301,9 @@ mod tests {
         let code = PoolCode::of(panics);
         let mut state = code.load().unwrap();
         assert_eq!(code.after_fork(&mut state).unwrap_err(), "after_fork panicked: alone");
-        assert_eq!(code.call(Hook::Warm, &*state).unwrap_err(), "warm panicked: cold 1");
-        let error = code.call(Hook::OnReady, &*state).unwrap_err();
+        assert_eq!(code.call(Hook::Warm, &state).unwrap_err(), "warm panicked: cold 1");
+        let error = code.call(Hook::OnReady, &state).unwrap_err();
         assert_eq!(error, "on_ready failed: not yet");
-        assert_eq!(code.call(Hook::OnExit, &*state), Ok(()));
+        assert_eq!(code.call(Hook::OnExit, &state), Ok(()));
     }
 }

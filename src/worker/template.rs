@@ -1,15 +1,18 @@
 //! The template of a pool: a process that has loaded what the pool runs, and is forked to make
 //! workers. It runs no request.
 
-use std::any::Any;
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::pool::{Hook, PoolCode};
-use super::{Failure, Owned, Worker, fail, is_readable, tell};
+use super::{Failure, Jobs, Owned, Route, Worker, fail, is_readable, tell};
 use crate::exit::Exit;
+use crate::handler::Loaded;
+use crate::offload::region::Region;
+use crate::offload::server::SpinPolicy;
 use crate::sys::channel::{Channel, FromChild, Received, ToChild, WorkerNumber};
 use crate::sys::newborn::{Newborn, Trouble};
 use crate::sys::poll::wait_readable;
@@ -34,6 +37,15 @@ pub struct Setup<'a> {
     pub nice: i32,
     /// The places of the workers, by their index.
     pub seats: Vec<Seat>,
+    /// The memory of the pool, whose requests can only be read here.
+    pub region: Arc<Region>,
+    /// What the workers run for each route, in the order of their ids; nothing for those of other
+    /// pools.
+    pub routes: Vec<Option<Route>>,
+    /// Most jobs of a worker at a time; `None` is as many as its handlers can have.
+    pub jobs_max: Option<usize>,
+    /// Threads of a worker for plain handlers.
+    pub threads: usize,
     /// + 1 per reload.
     pub generation: u32,
     /// To the supervisor.
@@ -59,6 +71,8 @@ pub struct Seat {
     pub cpus: Vec<usize>,
     /// Whether it runs only while nobody else wants them.
     pub background: bool,
+    /// How long it looks for jobs before it sleeps.
+    pub spin: SpinPolicy,
 }
 
 /// Loads, and forks workers until told to leave.
@@ -75,7 +89,7 @@ pub fn run(setup: Setup<'_>) -> Exit {
 struct Template<'a> {
     setup: Setup<'a>,
     /// What was loaded; `None` if that is left to the workers.
-    state: Option<Rc<dyn Any>>,
+    state: Option<Loaded>,
     /// Counts the TERMs that arrived.
     terminate: OwnedFd,
 }
@@ -145,7 +159,7 @@ impl<'a> Template<'a> {
 
     fn try_fork(&mut self, number: WorkerNumber, channel: &Channel) -> Result<(), String> {
         if let Some(state) = &self.state {
-            self.setup.code.call(Hook::BeforeFork, &**state)?;
+            self.setup.code.call(Hook::BeforeFork, state)?;
         }
         let forked = fork_orphan(|forked, parent| {
             let newcomer = Newcomer { setup: &mut self.setup, forked, number };
@@ -162,7 +176,7 @@ impl<'a> Template<'a> {
 }
 
 /// What comes before the first worker. Loading is the application's: it may take long, and hang.
-fn prepare(setup: &Setup<'_>) -> Result<(OwnedFd, Option<Rc<dyn Any>>), Failure> {
+fn prepare(setup: &Setup<'_>) -> Result<(OwnedFd, Option<Loaded>), Failure> {
     let terminate = on_terminate(seconds(setup.alarm)).map_err(of_system(HANDLER))?;
     for (name, value) in setup.env {
         environment::set(name, value, true).map_err(of_system("setting the environment"))?;
@@ -194,12 +208,27 @@ struct Newcomer<'a, 'b> {
 }
 
 impl Newcomer<'_, '_> {
-    fn live(self, parent: PidFd, channel: Channel, state: Option<Rc<dyn Any>>) -> Exit {
+    fn live(mut self, parent: PidFd, channel: Channel, state: Option<Loaded>) -> Exit {
         let code = self.setup.code.clone();
-        match self.settle(parent, &channel) {
-            Ok(owned) => Worker { code, state, channel, owned }.run(),
+        let settled = self.jobs().and_then(|jobs| Ok((jobs, self.settle(parent, &channel)?)));
+        match settled {
+            Ok((jobs, owned)) => Worker { code, state, jobs, channel, owned }.run(),
             Err(failure) => fail(&channel, &failure),
         }
+    }
+
+    /// What this worker is here for. The handlers are a copy, like everything here.
+    fn jobs(&mut self) -> Result<Jobs, Failure> {
+        let index = self.setup.region.layout().worker(self.number.index.into());
+        let no_place = || io::Error::other("the memory of the pool has no place for it");
+        Ok(Jobs {
+            region: Arc::clone(&self.setup.region),
+            index: index.ok_or_else(no_place).map_err(of_system("start"))?,
+            routes: mem::take(&mut self.setup.routes),
+            jobs_max: self.setup.jobs_max,
+            threads: self.setup.threads,
+            spin: self.setup.seats[usize::from(self.number.index)].spin,
+        })
     }
 
     /// Makes this process one whose parent is the supervisor, that owns nothing but its own
@@ -223,7 +252,11 @@ impl Newcomer<'_, '_> {
         });
         let supervisor = self.setup.supervisor.duplicate().map_err(of_system("dup of a pidfd"))?;
         let seat = &self.setup.seats[usize::from(self.number.index)];
-        let keep = [channel.as_fd(), supervisor.as_fd()];
+        let region = &self.setup.region;
+        // What code of the application forks has nothing of the pool.
+        region.keep_private().map_err(of_system("MADV_DONTFORK"))?;
+        let mut keep = vec![channel.as_fd(), supervisor.as_fd()];
+        keep.extend(region.descriptors());
         let newborn = Newborn { name: &name, cpus: &seat.cpus, keep: &keep };
         let signals = newborn.settle(self.forked, self.setup.title).map_err(of_trouble)?;
         be_scheduled(seat, self.setup.nice)?;

@@ -7,6 +7,7 @@
 
 mod config;
 mod h1;
+mod message;
 mod mutate;
 mod reader;
 mod rng;
@@ -80,6 +81,40 @@ fn settings_resolve_or_have_faults() {
         let input = mutator.draw(&mut Rng::new(execution_seed));
         if let Err(error) = attempt(|| target.check(&input)) {
             let path = keep("config", &input);
+            panic!(
+                "COREWISE_FUZZ_SEED={execution_seed} COREWISE_FUZZ_EXECUTIONS=1 fails, \
+                 input kept in {}\n{error}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn messages_are_replayed() {
+    for (path, input) in corpus("message") {
+        if let Err(error) = attempt(|| message::check(&input)) {
+            panic!("{}: {error}", path.display());
+        }
+    }
+}
+
+#[test]
+fn messages_are_read_or_refused() {
+    let executions = setting("COREWISE_FUZZ_EXECUTIONS", 100_000);
+    let seed = setting("COREWISE_FUZZ_SEED", 1);
+    let mut mutator = Mutator::new(inputs("message"), message::DICTIONARY);
+    for execution in 0..executions {
+        let execution_seed = seed.wrapping_add(execution);
+        let mut rng = Rng::new(execution_seed);
+        let mut input = mutator.draw(&mut rng);
+        // A head that knows its length gets further.
+        if input.len() >= 8 && rng.below(4) > 0 {
+            let length = (input.len() as u32).to_le_bytes();
+            input[4..8].copy_from_slice(&length);
+        }
+        if let Err(error) = attempt(|| message::check(&input)) {
+            let path = keep("message", &input);
             panic!(
                 "COREWISE_FUZZ_SEED={execution_seed} COREWISE_FUZZ_EXECUTIONS=1 fails, \
                  input kept in {}\n{error}",

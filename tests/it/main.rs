@@ -2,8 +2,9 @@
 //!
 //! `harness` starts and watches servers, `conformance` asks what the RFCs demand, `supervisor`,
 //! `stop`, `stall` and `survive` break things on purpose, `transfer` moves what is large or slow,
-//! `features` looks at what the demo shows, `routes` at what a file can answer, `placement` at
-//! where processes run, `commands` asks those that only answer.
+//! `offload` does both to workers, `features` looks at what the demo shows and `offload_demo` at
+//! what it shows of workers, `routes` at what a file can answer, `placement` at where processes
+//! run, `commands` asks those that only answer.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
@@ -11,6 +12,7 @@ mod commands;
 mod conformance;
 mod features;
 mod harness;
+mod offload_demo;
 mod placement;
 mod regression;
 mod routes;

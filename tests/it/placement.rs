@@ -23,19 +23,33 @@ fn list(text: &str) -> Vec<usize> {
     ranges.flat_map(|(first, last)| first.parse().unwrap()..=last.parse().unwrap()).collect()
 }
 
-/// The demo with a file, which has two addresses beside what it is given, and the start screen of
-/// people, which names the CPUs.
+/// The demo with a file that names its pool, so that a plan from the same file knows it.
 fn demo(folder: &Path, text: &str) -> Launch {
+    with_file("demo", folder, &format!("[pool.cpu]\n{text}"))
+}
+
+/// A server without a pool, which has nothing but an answer of its file.
+fn poolless(folder: &Path, text: &str) -> Launch {
+    let route = "[[route]]\npath = \"/\"\nrespond = { body = \"here\" }\n";
+    with_file("run", folder, &format!("{route}{text}"))
+}
+
+/// A command with a file, which has two addresses beside what it is given, and the start screen of
+/// people, which names the CPUs.
+fn with_file(command: &str, folder: &Path, text: &str) -> Launch {
     let path = folder.join("corewise.toml");
     let server = "[server]\nlisten = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\nbacklog = 77\n";
     std::fs::write(&path, format!("{server}[log]\nformat = \"pretty\"\n{text}")).unwrap();
-    Launch::bare(&["demo", "--config", path.to_str().unwrap()])
+    Launch::bare(&[command, "--config", path.to_str().unwrap()])
 }
 
 /// What a placement says about CPUs.
 struct Plan {
     /// The CPU of each shard; none that floats has one.
     shards: Vec<Option<usize>>,
+    /// The CPU of each worker of the demo's pool, and whether it runs in the background; nobody
+    /// where there is no pool.
+    workers: Vec<(Option<usize>, bool)>,
     usable: Vec<usize>,
     reserved: Vec<usize>,
     floating: Option<String>,
@@ -51,8 +65,13 @@ impl Plan {
             placement[key].as_array().unwrap().iter().filter_map(number).collect::<Vec<_>>()
         };
         let shards = placement["shards"].as_array().unwrap();
+        let pools = placement["pools"].as_array().unwrap().iter();
+        let workers = pools.flat_map(|pool| pool["workers"].as_array().unwrap());
+        let place =
+            |worker: &Value| (number(&worker["cpu"]), worker["background"].as_bool().unwrap());
         Plan {
             shards: shards.iter().map(|shard| number(&shard["cpu"])).collect(),
+            workers: workers.map(place).collect(),
             usable: cpus("usable"),
             reserved: cpus("reserved"),
             floating: placement["floating"].as_str().map(str::to_owned),
@@ -60,14 +79,20 @@ impl Plan {
         }
     }
 
-    /// The CPUs on which the threads of a shard may run.
-    fn cpus_of(&self, shard: usize) -> Vec<usize> {
-        match self.shards[shard] {
+    /// The CPUs on which the threads of a process with this place may run.
+    fn cpus_of(&self, place: Option<usize>) -> Vec<usize> {
+        match place {
             Some(cpu) => vec![cpu],
             None => {
                 self.usable.iter().copied().filter(|cpu| !self.reserved.contains(cpu)).collect()
             }
         }
+    }
+
+    /// The CPUs of the template: those of all workers.
+    fn cpus_of_template(&self) -> Vec<usize> {
+        let places = self.workers.iter().flat_map(|(place, _)| self.cpus_of(*place));
+        places.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     fn cpus_of_supervisor(&self) -> &[usize] {
@@ -82,21 +107,22 @@ impl Plan {
     }
 }
 
-/// Has the shards start the threads that they start late: one for blocking calls, and those of
-/// the kernel for files.
+/// Has shards and workers start the threads that they start late: one for blocking calls, and
+/// those of the kernel for files.
 fn busy(server: &Server) {
     for _ in 0..8 {
         let mut client = server.client();
-        for path in ["/block/1", "/file", "/block/1"] {
-            client.get(path).unwrap_or_else(|fault| panic!("{path}: {fault}"));
+        for path in ["/block/1", "/file", "/block/1", "/fib/10", "/offload/sleep/1"] {
+            let answer = client.get(path).unwrap_or_else(|fault| panic!("{path}: {fault}"));
+            assert_eq!(answer.status, 200, "{path}");
         }
     }
 }
 
-/// Every thread of a process may run on exactly these CPUs, runs there, and is scheduled like
-/// every other process.
+/// Every thread of a process may run on exactly these CPUs, runs there, and is scheduled in this
+/// way.
 #[track_caller]
-fn expect_tasks(pid: u32, who: &str, cpus: &[usize]) {
+fn expect_tasks(pid: u32, who: &str, cpus: &[usize], scheduler: u32) {
     let tasks = proc::tasks(pid);
     assert!(!tasks.is_empty(), "{who} has threads");
     for tid in tasks {
@@ -106,7 +132,7 @@ fn expect_tasks(pid: u32, who: &str, cpus: &[usize]) {
         assert_eq!(list(&mask), cpus, "{who}, thread {tid} {name:?}");
         let Some((cpu, policy)) = proc::task_scheduled(pid, tid) else { continue };
         assert!(cpus.contains(&cpu), "{who}, thread {tid} {name:?} ran on CPU {cpu}");
-        assert_eq!(policy, 0, "{who}, thread {tid} {name:?} has the usual scheduler");
+        assert_eq!(policy, scheduler, "{who}, thread {tid} {name:?} has another scheduler");
     }
 }
 
@@ -139,25 +165,64 @@ fn expect_listeners(server: &Server, shards: &[Process]) {
 #[track_caller]
 fn expect_as_planned(server: &Server, plan: &Plan) {
     wait_until("every shard is there", || server.shards().len() == plan.shards.len());
-    busy(server);
-    let shards = server.shards();
-    assert_eq!(server.tree().len(), 1 + shards.len(), "nobody else is there");
-    for (index, shard) in shards.iter().enumerate() {
-        expect_tasks(shard.pid, &shard.comm, &plan.cpus_of(index));
-        assert!(proc::tasks(shard.pid).len() > 1, "the executor has a second thread");
+    // The first one makes the server ready, which the start screen says instead.
+    server.expect_workers(plan.workers.len().saturating_sub(1));
+    let has_pool = !plan.workers.is_empty();
+    if has_pool {
+        busy(server);
     }
-    expect_tasks(server.pid(), "supervisor", plan.cpus_of_supervisor());
+    let (shards, workers) = (server.shards(), server.workers(POOL));
+    assert_eq!(workers.len(), plan.workers.len());
+    let templates = usize::from(has_pool);
+    let all = 1 + shards.len() + templates + workers.len();
+    assert_eq!(server.tree().len(), all, "nobody else is there");
+    for (shard, place) in shards.iter().zip(&plan.shards) {
+        expect_tasks(shard.pid, &shard.comm, &plan.cpus_of(*place), USUAL);
+        if has_pool {
+            assert!(proc::tasks(shard.pid).len() > 1, "the executor has a second thread");
+        }
+    }
+    for (worker, (place, background)) in workers.iter().zip(&plan.workers) {
+        let scheduler = if *background { IDLE } else { USUAL };
+        expect_tasks(worker.pid, &worker.comm, &plan.cpus_of(*place), scheduler);
+    }
+    let others = proc::children(server.pid()).into_iter();
+    let found: Vec<Process> = others.filter(Process::is_template).collect();
+    assert_eq!(found.len(), templates);
+    for template in found {
+        expect_tasks(template.pid, &template.comm, &plan.cpus_of_template(), USUAL);
+    }
+    expect_tasks(server.pid(), "supervisor", plan.cpus_of_supervisor(), USUAL);
     expect_listeners(server, &shards);
     let pinned: Vec<usize> = plan.shards.iter().copied().flatten().collect();
     let distinct: BTreeSet<_> = pinned.iter().collect();
     assert_eq!(distinct.len(), pinned.len(), "no CPU has two shards");
 }
 
-/// Plans, starts, and compares; the file is gone by then.
+/// Plans, starts the demo, and compares; the file is gone by then.
 #[track_caller]
 fn check(text: &str, change: impl FnOnce(Launch) -> Launch) -> (Server, Plan) {
+    let (server, plan) = check_of(demo, text, change);
+    assert!(!plan.workers.is_empty(), "the demo has a pool");
+    (server, plan)
+}
+
+/// The same with a server that has no pool.
+#[track_caller]
+fn check_poolless(text: &str, change: impl FnOnce(Launch) -> Launch) -> (Server, Plan) {
+    let (server, plan) = check_of(poolless, text, change);
+    assert_eq!(plan.workers, []);
+    (server, plan)
+}
+
+#[track_caller]
+fn check_of(
+    kind: impl FnOnce(&Path, &str) -> Launch,
+    text: &str,
+    change: impl FnOnce(Launch) -> Launch,
+) -> (Server, Plan) {
     let folder = tempfile::tempdir().unwrap();
-    let launch = change(demo(folder.path(), text));
+    let launch = change(kind(folder.path(), text));
     let plan = Plan::of(&launch);
     let server = launch.start();
     expect_as_planned(&server, &plan);
@@ -170,13 +235,26 @@ fn as_it_is(launch: Launch) -> Launch {
 
 #[test]
 fn one_shard_on_each_core() {
+    let (server, plan) = check_poolless("", as_it_is);
+    assert_eq!(plan.usable, allowed());
+    expect_shards_on_screen(&server, &plan);
+    server.stop();
+}
+
+#[test]
+fn shards_and_workers_on_their_cores() {
     let (server, plan) = check("", as_it_is);
     assert_eq!(plan.usable, allowed());
-    let cpus = plan.pinned();
-    let screen = server.stderr();
-    let shown = format!(" {} on CPU", cpus.len());
-    assert!(screen.contains(&shown), "{shown:?} is not in {screen}");
+    expect_shards_on_screen(&server, &plan);
+    assert!(plan.workers.iter().all(|(place, _)| place.is_some()), "every worker is pinned");
     server.stop();
+}
+
+#[track_caller]
+fn expect_shards_on_screen(server: &Server, plan: &Plan) {
+    let screen = server.stderr();
+    let shown = format!(" {} on CPU", plan.pinned().len());
+    assert!(screen.contains(&shown), "{shown:?} is not in {screen}");
 }
 
 #[test]
@@ -212,6 +290,7 @@ fn nobody_is_pinned() {
     let (server, plan) = check("[cores]\npin = false\n", as_it_is);
     assert_eq!(plan.floating.as_deref(), Some("pin = false"));
     assert!(plan.shards.iter().all(Option::is_none));
+    assert!(plan.workers.iter().all(|(place, _)| place.is_none()));
     let screen = server.stderr();
     assert!(screen.contains(&format!(" {}, not pinned", plan.shards.len())), "{screen}");
     server.stop();
@@ -228,14 +307,21 @@ fn a_quota_lets_everybody_float() {
     let Some(group) = Group::of_cpu_time(1000 * allowed.len() as u64 - 500) else {
         return eprintln!("not tried: no control group can be made here");
     };
-    let (server, plan) = check("", |launch| launch.in_group(&group));
+    let (server, plan) = check_poolless("", |launch| launch.in_group(&group));
     assert!(plan.floating.as_ref().unwrap().contains("time is allowed"), "{:?}", plan.floating);
     assert_eq!(plan.usable, allowed);
     let whole = allowed.len().saturating_sub(1).max(1);
     assert_eq!((plan.shards.len(), plan.budget), (whole, whole as u64));
     server.stop();
+    // With a pool, too, nobody is pinned.
+    let (server, plan) = check("", |launch| launch.in_group(&group));
+    assert!(plan.floating.as_ref().unwrap().contains("time is allowed"), "{:?}", plan.floating);
+    assert!(plan.workers.iter().all(|(place, _)| place.is_none()));
+    assert_eq!(plan.budget, whole as u64);
+    server.stop();
     // The quota does not count if somebody says so, and then all are pinned.
-    let (server, plan) = check("[cores]\nquota = \"ignore\"\n", |launch| launch.in_group(&group));
+    let (server, plan) =
+        check_poolless("[cores]\nquota = \"ignore\"\n", |launch| launch.in_group(&group));
     assert!(plan.pinned().len() >= whole);
     server.stop();
 }
@@ -271,3 +357,9 @@ fn a_replaced_shard_is_where_the_first_one_was() {
     expect_as_planned(&server, &plan);
     server.stop();
 }
+
+const POOL: &str = "cpu";
+/// SCHED_OTHER.
+const USUAL: u32 = 0;
+/// SCHED_IDLE.
+const IDLE: u32 = 5;

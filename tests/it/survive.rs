@@ -12,61 +12,12 @@ use rustix::process::Signal;
 use crate::harness::client::{Client, PATIENCE};
 use crate::harness::process as proc;
 use crate::harness::response::Asked;
+use crate::harness::rest::Rest;
 use crate::harness::swarm::Swarm;
 use crate::harness::traffic::{Fault, Report, Style, Traffic};
 use crate::harness::{
     Launch, Server, heavy, need_descriptors, pause, send_signal, wait_for_exit, wait_until,
 };
-
-/// Memory and descriptors of a server at rest.
-#[derive(Clone, Copy, Debug)]
-struct Rest {
-    descriptors: usize,
-    memory_bytes: u64,
-}
-
-impl Rest {
-    fn of(server: &Server) -> Rest {
-        Rest { descriptors: server.descriptors(), memory_bytes: server.memory_bytes() }
-    }
-
-    /// Everything a fault made the server hold must be given back.
-    #[track_caller]
-    fn expect_again(self, server: &Server, what: &str) {
-        self.expect_released(server, what);
-        wait_until(&format!("memory is back after {what}"), || self.is_memory_back(server));
-    }
-
-    fn is_memory_back(self, server: &Server) -> bool {
-        server.memory_bytes() <= self.memory_bytes + MEMORY_SLACK
-    }
-
-    /// The same after a while at the most.
-    fn is_memory_back_soon(self, server: &Server) -> bool {
-        for _ in 0..20 {
-            if self.is_memory_back(server) {
-                return true;
-            }
-            pause(Duration::from_millis(100));
-        }
-        false
-    }
-
-    /// Sockets and descriptors must be given back.
-    #[track_caller]
-    fn expect_released(self, server: &Server, what: &str) {
-        let port = server.address.port();
-        wait_until(&format!("no socket is left after {what}"), || {
-            proc::sockets(port).iter().all(|socket| socket.listening)
-        });
-        wait_until(&format!("descriptors are back after {what}"), || {
-            server.descriptors() <= self.descriptors
-        });
-    }
-}
-
-/// What the allocator and the counters of the kernel may differ by between two quiet moments.
-const MEMORY_SLACK: u64 = 2 << 20;
 
 /// Rounds of the same harm. A leak grows with each; a pool or a region of the allocator's that
 /// happens to be taken does not come again. (Of 24 rounds of 1,500 async requests, 23 left the same
@@ -117,9 +68,12 @@ fn light(server: &Server, mut beside: impl FnMut(&Server)) -> Report {
     report
 }
 
+/// Everybody is there, and has done something.
+#[track_caller]
 fn warm_up(server: &Server) {
+    server.expect_everybody();
     let mut client = server.client();
-    for target in ["/user/a", "/json", "/sleep/1", "/stream?chunks=2&bytes=10&gap_ms=0"] {
+    for target in ["/user/a", "/json", "/sleep/1", "/stream?chunks=2&bytes=10&gap_ms=0", "/fib/1"] {
         assert_eq!(client.get(target).unwrap().status, 200);
     }
 }

@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod jobs;
 mod pools;
 mod shard;
 
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
         return ExitCode::from(serve(mode, flags).code());
     }
     let filter = arguments.iter().skip(1).find(|argument| !argument.starts_with('-'));
-    let stories = STORIES.iter().chain(&pools::STORIES);
+    let stories = STORIES.iter().chain(&pools::STORIES).chain(&jobs::STORIES);
     let count = stories.clone().count();
     let chosen = stories.filter(|(name, _)| filter.is_none_or(|part| name.contains(part)));
     let mut failed = 0;

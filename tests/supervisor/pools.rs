@@ -1,5 +1,5 @@
 //! Pools as processes: templates and workers of a real application, killed and failing in every
-//! way. Pools cannot be reached by requests yet, so only a configuration on trial starts them.
+//! way, and the memory that they share.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -14,9 +14,9 @@ use corewise::config::{Config, Machine, Purpose, Sources};
 use corewise::sys::process::own_pid;
 use corewise::{App, Exit, Pool, Request, offload};
 
-use super::{Server, Story, ask_http, children_of, is_alive, shard, signal, wait_until};
+use super::{Server, Story, ask_http, children_of, is_alive, jobs, shard, signal, wait_until};
 
-pub(crate) const STORIES: [(&str, Story); 15] = [
+pub(crate) const STORIES: [(&str, Story); 17] = [
     ("pools_start_in_order_and_stop_in_reverse", pools_start_in_order_and_stop_in_reverse),
     ("pool_processes_own_only_their_own_things", pool_processes_own_only_their_own_things),
     ("pool_tasks_run_where_and_how_they_were_placed", pool_tasks_run_where_they_were_placed),
@@ -31,7 +31,9 @@ pub(crate) const STORIES: [(&str, Story); 15] = [
     ("a_place_that_is_forbidden_is_77", a_place_that_is_forbidden_is_77),
     ("a_worker_that_hangs_at_its_end_is_ended", a_worker_that_hangs_at_its_end_is_ended),
     ("routes_and_pools_that_do_not_match_are_78", routes_and_pools_that_do_not_match_are_78),
-    ("pools_without_a_trial_are_refused", pools_without_a_trial_are_refused),
+    ("memory_that_is_refused_is_71_with_its_fix", memory_that_is_refused_is_71),
+    ("pool_memory_is_where_it_is_needed", pool_memory_is_where_it_is_needed),
+    ("deaths_between_two_looks_are_all_seen", deaths_between_two_looks_are_all_seen),
 ];
 
 /// What the pool loads.
@@ -69,14 +71,14 @@ const CAP_SYS_NICE: u32 = 23;
 
 /// Runs the application whose pool behaves as `mode` says.
 pub(crate) fn serve(mode: &str, flags: &[String]) -> Exit {
-    let purpose = if mode == "pool-on-no-trial" { Purpose::Answer } else { Purpose::Trial };
     let app = App::new().get("/light", light).pool("cpu", pool(mode.to_owned()));
+    let app = jobs::add(app);
     let app = match mode {
         "pool-wrong-type" => app.get("/heavy", offload("cpu", wrong)),
         "pool-unknown" => app.get("/heavy", offload("gpu", heavy)),
         _ => app.get("/heavy", offload("cpu", heavy)),
     };
-    app.run_with(config(purpose, flags))
+    app.run_with(config(flags))
 }
 
 fn pool(mode: String) -> Pool<Tables> {
@@ -128,7 +130,7 @@ fn pool(mode: String) -> Pool<Tables> {
 }
 
 /// The settings of a mode; `--pool key=value` is for its pool.
-fn config(purpose: Purpose, flags: &[String]) -> Config {
+fn config(flags: &[String]) -> Config {
     let mut sources = Sources { native_pools: vec!["cpu".to_owned()], ..Sources::default() };
     for pair in flags.chunks(2) {
         let [flag, value] = pair else { panic!("flags come with a value") };
@@ -140,19 +142,19 @@ fn config(purpose: Purpose, flags: &[String]) -> Config {
         let def = POOL_OPTIONS.iter().find(|def| def.name == key).expect("an option of pools");
         sources.flags.push((def.id, value.to_owned()));
     }
-    let resolved = sources.resolve_for(purpose, &Machine::read().unwrap());
+    let resolved = sources.resolve_for(Purpose::Start, &Machine::read().unwrap());
     resolved.unwrap_or_else(|faults| panic!("{faults}")).1
 }
 
 /// Where the workers of a default pool are.
 fn places() -> Vec<WorkerPlace> {
-    let pools = config(Purpose::Trial, &[]).placement.pools;
+    let pools = config(&[]).placement.pools;
     pools.into_iter().flat_map(|pool| pool.workers).collect()
 }
 
 /// Starts a server in a session of its own, by which everything that comes of it is found, and
 /// waits until all its workers are there.
-fn start(mode: &str, flags: &[&str]) -> Server {
+pub(crate) fn start(mode: &str, flags: &[&str]) -> Server {
     let server = Server::start_by(in_a_session(), mode, flags);
     if !server.ready.is_empty() {
         wait_until("every worker", || workers(&server).len() == places().len());
@@ -167,7 +169,7 @@ fn in_a_session() -> Command {
 }
 
 /// The living children of a server by what `ps` shows of them.
-fn members(server: &Server) -> BTreeMap<String, u32> {
+pub(crate) fn members(server: &Server) -> BTreeMap<String, u32> {
     let title = |pid: u32| fs::read_to_string(format!("/proc/{pid}/cmdline")).ok();
     let children = children_of(server.pid()).into_iter();
     let named = children.filter_map(|pid| {
@@ -178,11 +180,11 @@ fn members(server: &Server) -> BTreeMap<String, u32> {
     named.collect()
 }
 
-fn member(server: &Server, name: &str) -> u32 {
+pub(crate) fn member(server: &Server, name: &str) -> u32 {
     members(server).get(name).copied().unwrap_or_else(|| panic!("no {name}"))
 }
 
-fn workers(server: &Server) -> BTreeMap<String, u32> {
+pub(crate) fn workers(server: &Server) -> BTreeMap<String, u32> {
     let mut members = members(server);
     members.retain(|name, _| name.starts_with("cpu/") && name != "cpu/template");
     members
@@ -257,8 +259,9 @@ fn pool_processes_own_only_their_own_things() {
         assert_eq!(count("pidfd"), 1, "{name}: {kinds:?}");
         assert!(!read("maps").contains("corewise-page"), "{name} has a page of somebody else");
         if name == "cpu/template" {
-            // Three standard streams, those above, and the eventfd of TERM with its copy.
-            assert_eq!(kinds.len(), 3 + 3 + 2, "{name}: {kinds:?}");
+            // Three standard streams, those above, the eventfd of TERM with its copy, and what
+            // belongs to the memory of its pool.
+            assert_eq!(kinds.len(), 3 + 3 + 2 + 2 + doorbells(), "{name}: {kinds:?}");
         }
     }
 }
@@ -486,8 +489,77 @@ fn routes_and_pools_that_do_not_match_are_78() {
     assert!(stderr.contains(expected), "{stderr}");
 }
 
-fn pools_without_a_trial_are_refused() {
-    let (code, stderr) = Server::start("pool-on-no-trial", &[]).end();
-    assert_eq!(code, Some(78), "{stderr}");
-    assert!(stderr.contains("E0106"), "{stderr}");
+/// Doorbells of the pool: one more than there are shards, two for each worker.
+fn doorbells() -> usize {
+    let placement = config(&[]).placement;
+    placement.shards.len() + 1 + 2 * placement.pools[0].workers.len()
+}
+
+/// Starts a server below a limit of `ulimit`.
+fn start_limited(limit: &str, flags: &[&str]) -> Server {
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!("ulimit {limit} && exec \"$0\" \"$@\""));
+    command.arg(env::current_exe().unwrap());
+    Server::start_by(command, "pool-good", flags)
+}
+
+fn memory_that_is_refused_is_71() {
+    let (memory, descriptors) = ("MiB of shared memory", "descriptors: ");
+    let large = ["--pool", "slots=1024", "--pool", "slot=64KiB"];
+    let huge = ["--pool", "slots=65536", "--pool", "slot=1MiB"];
+    for (server, refused, fix) in [
+        // More than the machine has: to ask for it would be the end of somebody.
+        (Server::start("pool-good", &huge), memory, "write a smaller `slots`"),
+        // The address space has no room for it.
+        (start_limited("-v 200000", &large), memory, "ulimit -v"),
+        (start_limited("-n 24", &["--pool", "workers=16"]), descriptors, "ulimit -Hn"),
+    ] {
+        let (code, stderr) = server.end();
+        assert_eq!(code, Some(71), "{stderr}");
+        assert!(stderr.contains("error: pool `cpu` needs "), "{stderr}");
+        assert!(stderr.contains(refused), "{stderr}");
+        assert!(stderr.contains("fix: ") && stderr.contains(fix), "{stderr}");
+    }
+}
+
+/// The permissions of the mappings of a process whose file is called so.
+fn mapped(pid: u32, name: &str) -> Vec<String> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let lines = maps.lines().filter(|line| line.contains(name));
+    lines.map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect()
+}
+
+fn pool_memory_is_where_it_is_needed() {
+    let server = start("pool-good", &[]);
+    for (name, pid) in members(&server) {
+        let requests = if name.starts_with("shard/") { "rw-s" } else { "r--s" };
+        assert_eq!(mapped(pid, "memfd:corewise-requests"), [requests], "{name}");
+        assert_eq!(mapped(pid, "memfd:corewise-pool"), ["rw-s"], "{name}");
+        if name.starts_with("shard/") {
+            continue;
+        }
+        let smaps = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
+        let of_pool = smaps.split("VmFlags:").filter(|part| part.contains("memfd:corewise-"));
+        assert_eq!(of_pool.count(), 2, "{name}");
+    }
+    server.signal("TERM");
+    assert_eq!(server.end().0, Some(0));
+}
+
+fn deaths_between_two_looks_are_all_seen() {
+    let server = start("pool-good", &[]);
+    let before = members(&server);
+    server.signal("STOP");
+    for victim in before.values() {
+        kill(*victim);
+    }
+    server.signal("CONT");
+    wait_until("successors of all", || {
+        let after = members(&server);
+        after.len() == before.len() && after.iter().all(|(name, pid)| before[name] != *pid)
+    });
+    assert_eq!(ask_http(server.address(), "/light").0, 200);
+    server.signal("TERM");
+    let (code, stderr) = server.end();
+    assert_eq!(code, Some(0), "{stderr}");
 }

@@ -39,6 +39,7 @@ pub(crate) fn serve(mode: &str, flags: &[String]) -> Exit {
         probe: &|| probe(mode),
         shard: &|start| run(mode, start),
         template: &|_| unreachable!("there are no pools"),
+        routes: &[],
     };
     supervisor::run(config, roles)
 }

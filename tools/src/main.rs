@@ -1,8 +1,10 @@
-//! corewise-tools: the rules of this code base that no linter has, and its generated pages.
+//! corewise-tools: the rules of this code base that no linter has, and what is generated: pages of
+//! documentation and pictures for tests.
 
 #![forbid(unsafe_code)]
 
 mod docs;
+mod photographs;
 mod tidy;
 
 use std::path::Path;
@@ -17,6 +19,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(root),
         ["docs"] => docs::check(root).map(|stale| report_stale(&stale)),
         ["docs", "--update"] => docs::update(root).map(|()| true),
+        ["photographs"] => photographs::write(root).map(|()| true),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -41,4 +44,5 @@ fn report_stale(stale: &[docs::Page]) -> bool {
 
 const USAGE: &str = "\
 usage: corewise-tools tidy             check the rules of the code base
-       corewise-tools docs [--update]  check the generated pages, or write them";
+       corewise-tools docs [--update]  check the generated pages, or write them
+       corewise-tools photographs      paint the pictures of the tests again";

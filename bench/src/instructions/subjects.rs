@@ -8,6 +8,8 @@ use corewise::limits::HttpLimits;
 use corewise::router::{Methods, Outcome, Pattern, Router, Rule, Table};
 use http::{HeaderValue, Method, StatusCode};
 
+use super::jobs::{Jobs, Shard, Worker};
+
 /// Work that is done again and again; only `work` is counted.
 pub(super) trait Subject {
     /// Brings about the state that `work` starts from.
@@ -23,6 +25,9 @@ pub(super) type Entry = (&'static str, fn() -> Box<dyn Subject>);
 pub(super) const SUBJECTS: &[Entry] = &[
     ("encode", || Box::new(Encode::new())),
     // The floor under `parse`: a change here is a change of the dependency.
+    // 64 jobs of 64 bytes by either end: their sum is held against `JOB_MAX`.
+    (OFFLOAD_SHARD, || Box::new(Shard(Jobs::new()))),
+    (OFFLOAD_WORKER, || Box::new(Worker(Jobs::new()))),
     ("httparse", || Box::new(Httparse { input: aligned(BROWSER) })),
     ("parse", || Box::new(Parse::new(BROWSER, SMALL))),
     // The next request of the same client: only the request line is judged.
@@ -161,6 +166,11 @@ impl Subject for Route {
         assert_eq!(self.params.get(path, "id"), Some("42"));
     }
 }
+
+/// What a shard does for jobs.
+pub(super) const OFFLOAD_SHARD: &str = "offload-shard";
+/// What a worker does for them.
+pub(super) const OFFLOAD_WORKER: &str = "offload-worker";
 
 /// A copy at an address of fixed alignment: searching and copying take other ways through other
 /// alignments, and where a constant lies depends on what else the program holds, such as the path

@@ -132,7 +132,7 @@ fn heavy_plan(settings: &Settings, heavy: &Heavy) -> io::Result<Plan> {
         request: Request::new(settings.address, &heavy.path, false, false),
         model: Model { body: probe(settings, &heavy.path)?, statuses: settings.expect.clone() },
         pace,
-        tally: Tally::new(until_ns, None),
+        tally: Tally::new(until_ns, None).with_moments(),
         connections: heavy.connections,
         fresh: false,
         timeout_ns: settings.timeout_ms * MS,

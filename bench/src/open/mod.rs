@@ -27,7 +27,7 @@ use std::io;
 use std::process::Command;
 
 pub(crate) use self::generator::monotonic_ns;
-pub(crate) use self::outcome::Outcome;
+pub(crate) use self::outcome::{Fate, Outcome};
 pub(crate) use self::schedule::Random;
 pub(crate) use self::settings::{Heavy, Settings};
 use crate::arguments::Arguments;
@@ -37,10 +37,14 @@ use crate::{client, server};
 pub(crate) fn run(mut arguments: Arguments) -> Result<bool, Box<dyn Error>> {
     let json = arguments.flag("--json");
     let cpu: Option<usize> = arguments.value("--cpu")?;
+    let urgent = arguments.flag("--urgent");
     let settings = Settings::from_arguments(&mut arguments)?;
     arguments.finish()?;
     if let Some(cpu) = cpu {
         server::pin(cpu)?;
+    }
+    if urgent {
+        server::hurry()?;
     }
     let outcome = generator::run(&settings)?;
     if json {
@@ -51,10 +55,21 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<bool, Box<dyn Error>> {
     Ok(true)
 }
 
+/// The same beside servers that have all CPUs: it sleeps between its requests, and runs before
+/// everybody else when one is due.
+pub(crate) fn run_among(settings: &Settings, cpu: usize) -> io::Result<Outcome> {
+    let settings = Settings { spin: false, ..settings.clone() };
+    run_with(&settings, cpu, &["--urgent"])
+}
+
 /// A load in a process of its own on the client's core.
 pub(crate) fn run_beside(settings: &Settings, cpu: usize) -> io::Result<Outcome> {
+    run_with(settings, cpu, &[])
+}
+
+fn run_with(settings: &Settings, cpu: usize, more: &[&str]) -> io::Result<Outcome> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("open").arg("--json").args(settings.words());
+    command.arg("open").arg("--json").args(more).args(settings.words());
     let printed = client::run(&mut command, cpu)?;
     serde_json::from_str(&printed)
         .map_err(|error| io::Error::other(format!("the generator printed {printed:?}: {error}")))

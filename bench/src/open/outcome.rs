@@ -45,6 +45,10 @@ pub(crate) struct Stream {
     /// The same from the moment it was really sent, right answers only: what a closed loop would
     /// have reported.
     pub(crate) service: Latency,
+    /// From the intended moment to an answer that was allowed beside the right one.
+    pub(crate) refusal: Latency,
+    /// When the right answers came, in microseconds from the beginning; of heavy requests only.
+    pub(crate) right_at_us: Vec<u64>,
     /// Connections opened, the first ones included.
     pub(crate) connections_opened: u64,
 }

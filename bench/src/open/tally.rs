@@ -15,6 +15,9 @@ pub(super) struct Tally {
     answer_bytes: u64,
     latency: Histogram,
     service: Histogram,
+    refusal: Histogram,
+    /// Of every right answer, if they are to be told apart.
+    right_at: Option<Vec<u64>>,
     /// Right answers before the last moment of the schedule.
     right_in_time: u64,
     end_ns: u64,
@@ -41,12 +44,19 @@ impl Tally {
             answer_bytes: 0,
             latency: Histogram::new(),
             service: Histogram::new(),
+            refusal: Histogram::new(),
+            right_at: None,
             right_in_time: 0,
             end_ns,
             waited: 0,
             connections_opened: 0,
             ledger,
         }
+    }
+
+    /// Remembers when each right answer came.
+    pub(super) fn with_moments(self) -> Self {
+        Self { right_at: Some(Vec::new()), ..self }
     }
 
     /// A whole answer has come.
@@ -69,9 +79,13 @@ impl Tally {
             Fate::Right => {
                 self.latency.record(waited);
                 self.service.record(now_ns.saturating_sub(asked.sent_ns));
+                if let Some(moments) = &mut self.right_at {
+                    moments.push(now_ns / 1000);
+                }
                 self.right_in_time += u64::from(now_ns <= self.end_ns);
             }
             Fate::Left | Fate::TimedOut | Fate::Unanswered => self.latency.record(waited),
+            Fate::Allowed => self.refusal.record(waited),
             _ => {}
         }
         if let Some(ledger) = &mut self.ledger {
@@ -90,6 +104,8 @@ impl Tally {
             answer_bytes: self.answer_bytes,
             latency: self.latency.latency(),
             service: self.service.latency(),
+            refusal: self.refusal.latency(),
+            right_at_us: self.right_at.unwrap_or_default(),
             connections_opened: self.connections_opened,
         };
         (stream, self.ledger.map(|ledger| ledger.account(self.end_ns)))

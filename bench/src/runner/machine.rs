@@ -8,7 +8,7 @@ use super::noise::Cores;
 use crate::result::Machine;
 
 /// What a reader needs to judge a figure. `wrk` is the first line of what wrk says of itself.
-pub(super) fn look(wrk: String, cores: Cores) -> Machine {
+pub(crate) fn look(wrk: String, cores: Cores) -> Machine {
     Machine {
         date: said("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]),
         commit: said("git", &["-C", SOURCES, "describe", "--always", "--dirty", "--abbrev=12"]),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use super::calls::Counters;
@@ -170,6 +171,26 @@ fn count_calls(
 pub(super) fn calls_note() -> Option<String> {
     let own = usage::tree(&[std::process::id()]).ok()?;
     Counters::open(&own).err()
+}
+
+/// CPU microseconds of the whole tree for each right answer, in a closed loop of wrk on this CPU.
+pub(crate) fn cpu_per_request_us(
+    running: &Running,
+    path: &str,
+    cpu: usize,
+    folder: &Path,
+) -> Result<f64, Box<dyn Error>> {
+    let wrk = Wrk::new(cpu, folder)?;
+    let url = format!("http://{}{path}", running.address());
+    let load = wrk::Load { connections: 32, style: wrk::Style::KeepAlive, seconds: 2 };
+    wrk.warm(load, &url, FIRST_WARM_UP)?;
+    let before = usage::settle(|| running.roots())?;
+    let outcome = wrk.run(load, &url)?;
+    let after = usage::settle(|| running.roots())?;
+    match outcome.right() {
+        0 => Err(format!("no right answer to {path}").into()),
+        right => Ok((after.cpu_ns - before.cpu_ns) as f64 / 1e3 / right as f64),
+    }
 }
 
 const FIRST_WARM_UP: Duration = Duration::from_secs(1);

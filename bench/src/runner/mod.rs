@@ -26,9 +26,13 @@ use corewise::Exit;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use self::columns::{COLUMNS, Column, Load, OPEN_FACTOR, Who};
+pub(crate) use self::machine::look;
+pub(crate) use self::measure::cpu_per_request_us;
 use self::measure::{Bench, Outcome, Turn};
+pub(crate) use self::noise::Cores;
 use self::rounds::{Fate, Repeats};
 pub(crate) use self::settings::{Gate, Settings};
+pub(crate) use self::usage::process_cpu_ns;
 use self::wrk::Wrk;
 use crate::report::baseline::Verdicts;
 use crate::report::terminal::{self, Progress, Screen};
@@ -174,7 +178,7 @@ impl<'a> Measuring<'a> {
         let broken = |error: io::Error| format!("preparing the run: {error}");
         let wrk = needs_wrk.then(|| Wrk::new(settings.cores.client, &folder.0)).transpose();
         let root = crate::files::make(&folder.0).map_err(broken)?;
-        let mut machine = machine::look(version, settings.cores);
+        let mut machine = look(version, settings.cores);
         machine.notes.extend(measure::calls_note());
         machine.notes.extend(raise_descriptors());
         interrupt::watch().map_err(broken)?;
@@ -564,11 +568,15 @@ fn failed_window() -> Window {
 }
 
 /// The run's own folder, removed with it.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         Self::new_in(&std::env::temp_dir())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 
     /// A folder that nobody has made before us: whoever could put something into it could have

@@ -67,7 +67,7 @@ fn next_placeholder(text: &str) -> Option<(&str, &str, &str)> {
 }
 
 /// Everything that a description may leave to the run.
-const PLACEHOLDERS: &[&str] = &["config", "cpu", "folder", "port", "root", "upstream"];
+const PLACEHOLDERS: &[&str] = &["config", "cpu", "cpus", "folder", "port", "root", "upstream"];
 
 #[cfg(test)]
 mod tests {

@@ -25,6 +25,9 @@ pub(crate) struct Description {
     pub(crate) role: Role,
     /// File name of the program, or a path.
     pub(crate) program: String,
+    /// Other programs that it starts.
+    #[serde(default)]
+    pub(super) needs: Vec<String>,
     /// The command that builds it, for what is built here ...
     build: Option<String>,
     /// ... or the one that installs it.
@@ -222,7 +225,7 @@ impl Description {
         Ok(self)
     }
 
-    pub(super) fn parse(name: &str, text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(name: &str, text: &str) -> Result<Self, String> {
         let parsed: Self =
             toml::from_str(text).map_err(|fault| format!("subject {name}: {fault}"))?;
         let named = Self { name: name.to_owned(), ..parsed };

@@ -23,8 +23,9 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{self, Pid, PidfdFlags, Signal, WaitOptions};
+use rustix::thread::CpuSet;
 
-use crate::server::pin;
+use crate::server;
 
 /// A subject's processes, and the guard over them.
 #[derive(Debug)]
@@ -41,8 +42,9 @@ pub(super) struct Guarded {
 }
 
 impl Guarded {
-    /// Starts the command on one CPU, in a session and a group of its own.
-    pub(super) fn spawn(mut command: Command, cpu: usize) -> io::Result<Self> {
+    /// Starts the command on these CPUs, in a session and a group of its own.
+    pub(super) fn spawn(mut command: Command, cpus: &[usize]) -> io::Result<Self> {
+        let cpus = server::cpus(cpus);
         let (life_out, life) = io::pipe()?;
         let (reports, report_in) = io::pipe()?;
         let (life_descriptor, report_descriptor) = (life_out.as_raw_fd(), report_in.as_raw_fd());
@@ -56,7 +58,7 @@ impl Guarded {
                 process::set_child_subreaper(Some(process::getpid()))?;
                 match libc::fork() {
                     -1 => Err(io::Error::last_os_error()),
-                    0 => become_root(cpu),
+                    0 => become_root(&cpus),
                     root => watch(root, life_descriptor, report_descriptor),
                 }
             });
@@ -118,10 +120,10 @@ impl Drop for Guarded {
 }
 
 /// The side that becomes the subject.
-fn become_root(cpu: usize) -> io::Result<()> {
+fn become_root(cpus: &CpuSet) -> io::Result<()> {
     process::setpgid(None, None)?;
     process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    pin(cpu)
+    server::pin_to(cpus)
 }
 
 /// The side that stays. It says who the root is, and later how that ended.

@@ -21,4 +21,5 @@ pub(crate) use self::answer::Route;
 pub(crate) use self::description::{Description, Event};
 pub(crate) use self::running::Running;
 pub(crate) use self::start::Place;
-pub(crate) use self::system::Ready;
+pub(crate) use self::system::{Ready, find_program};
+pub(crate) use self::tree::kill;

@@ -20,7 +20,8 @@ use crate::interrupt;
 /// Where a subject is started, and what lies there.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
-    pub(crate) cpu: usize,
+    /// The first one is where a server that has one thread should be.
+    pub(crate) cpus: Vec<usize>,
     /// 0 is any that is free.
     pub(crate) port: u16,
     /// Files to be served.
@@ -56,7 +57,7 @@ impl Place {
     /// A free port, and patience for a server that loads an application.
     pub(crate) fn new(cpu: usize, root: &Path, folder: &Path) -> Self {
         Self {
-            cpu,
+            cpus: vec![cpu],
             port: 0,
             root: root.to_owned(),
             folder: folder.to_owned(),
@@ -94,9 +95,11 @@ impl Ready {
         // Servers resolve what is not absolute against a folder of their own.
         let (folder, root) = (fs::canonicalize(folder)?, fs::canonicalize(&place.root)?);
         let config = folder.join("config");
+        let cpus: Vec<String> = place.cpus.iter().map(ToString::to_string).collect();
         let values = Values::from([
             ("config", config.display().to_string()),
-            ("cpu", place.cpu.to_string()),
+            ("cpu", place.cpus[0].to_string()),
+            ("cpus", cpus.join(",")),
             ("folder", folder.display().to_string()),
             ("port", port.to_string()),
             ("root", root.display().to_string()),
@@ -119,7 +122,7 @@ impl Ready {
             .stdin(Stdio::null())
             .stdout(File::create(folder.join(STDOUT))?)
             .stderr(File::create(folder.join(STDERR))?);
-        Ok(Guarded::spawn(command, place.cpu)?)
+        Ok(Guarded::spawn(command, &place.cpus)?)
     }
 
     /// Asks until the answer is right, and finds out why it never is.

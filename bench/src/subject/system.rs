@@ -26,8 +26,11 @@ impl Description {
             });
         }
         let missing = |why: String| State::Missing { why, fix: self.get().to_owned() };
-        let program = places(&self.program).into_iter().find(|path| is_program(path));
+        let program = find_program(&self.program);
         let program = program.ok_or_else(|| missing(format!("{} is not here", self.program)))?;
+        if let Some(other) = self.needs.iter().find(|name| find_program(name).is_none()) {
+            return Err(missing(format!("{other} is not here")));
+        }
         let version = self.version.as_deref().and_then(|words| ask_version(&program, words));
         Ok(Ready { description: self.clone(), program, version })
     }
@@ -67,6 +70,11 @@ impl Ready {
     }
 }
 
+/// Where the program is, if it is here.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+    places(name).into_iter().find(|path| is_program(path))
+}
+
 /// Where a program may lie, best first.
 fn places(program: &str) -> Vec<PathBuf> {
     if program.contains('/') {
@@ -75,7 +83,7 @@ fn places(program: &str) -> Vec<PathBuf> {
     let own = env::current_exe().unwrap_or_default();
     let beside = own.parent().unwrap_or(Path::new("")).to_owned();
     let path = env::var_os("PATH").unwrap_or_default();
-    let mut folders = vec![beside.clone(), beside.join(PEERS)];
+    let mut folders = vec![beside.clone(), beside.join(PEERS), beside.join(PYTHON)];
     folders.extend(env::split_paths(&path));
     // Where systems keep servers, which is not in everybody's PATH.
     folders.extend(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from));
@@ -97,3 +105,5 @@ fn ask_version(program: &Path, arguments: &str) -> Option<String> {
 
 /// From the folder of our own program (`target/release` of a checkout) to that of the peers.
 const PEERS: &str = "../../bench/peers/target/release";
+/// And to that of the peers in Python.
+const PYTHON: &str = "../../bench/peers/target/python/bin";

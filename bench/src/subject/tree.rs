@@ -66,6 +66,11 @@ pub(super) fn release(guard: u32) -> io::Result<()> {
     })
 }
 
+/// Ends one process without a word.
+pub(crate) fn kill(process: u32) -> io::Result<()> {
+    signal(process, Signal::KILL)
+}
+
 pub(super) fn signal(process: u32, signal: Signal) -> io::Result<()> {
     let process = Pid::from_raw(process.cast_signed()).ok_or(Errno::SRCH)?;
     match kill_process(process, signal) {

@@ -501,6 +501,7 @@ pub static POOL_OPTIONS: [OptionDef; 39] = [
     },
 ];
 
-const WORKERS_MAX: u64 = 1024;
+/// The memory of a pool has places for so many.
+const WORKERS_MAX: u64 = 255;
 const WORKERS: Kind = Kind::Count { min: 1, max: WORKERS_MAX };
 const HOUR: Duration = Duration::from_secs(3600);

@@ -12,7 +12,8 @@ use super::{machine, written};
 use crate::config::file;
 use crate::config::options::{self, Id, POOL_OPTIONS};
 use crate::config::{
-    Faults, Notice, Origin, PoolKind, PoolSettings, Preload, Purpose, Settings, Sources, Weight,
+    Faults, HalfClose, Notice, Origin, PoolKind, PoolSettings, Preload, Purpose, RequestConfig,
+    Settings, Sources, Weight,
 };
 use crate::limits::{CONFIG_BYTES_MAX, POOLS_MAX};
 
@@ -353,7 +354,7 @@ fn pools_are_bounded() {
 }
 
 #[test]
-fn pools_can_be_planned_and_not_started() {
+fn pools_of_python_can_be_planned_and_not_started() {
     let written = written("[limits]\nheaders = 9\n[pool.app]\nworkers = 1\n");
     let config = written.sources.resolve(&machine()).unwrap();
     assert_eq!(config.placement.pools.len(), 1);
@@ -365,11 +366,11 @@ fn pools_can_be_planned_and_not_started() {
     assert!(faults.to_string().contains("corewise.toml:3:7"), "{faults}");
 }
 
-/// What keeps a file from being tried out by a program with the pool `cpu`.
+/// What keeps a file from being served by a program with the pool `cpu`.
 fn obstacles(text: &str) -> Vec<(&'static str, String)> {
     let mut written = written(text);
     written.sources.native_pools = vec!["cpu".to_owned()];
-    match written.sources.resolve_for(Purpose::Trial, &machine()) {
+    match written.sources.resolve_for(Purpose::Start, &machine()) {
         Ok(_) => Vec::new(),
         Err(faults) => faults.0.iter().map(|fault| (fault.code, fault.to_string())).collect(),
     }
@@ -384,7 +385,7 @@ fn pools_that_are_built_in_have_their_settings() {
         variable("COREWISE_POOL__CPU__RESTART__BACKOFF", "1s..2s"),
     ];
     written.sources.flags = vec![(Id::PoolWorkers, "2".to_owned())];
-    let resolved = written.sources.resolve_for(Purpose::Trial, &machine());
+    let resolved = written.sources.resolve_for(Purpose::Start, &machine());
     let (settings, config) = resolved.unwrap_or_else(|faults| panic!("{faults}"));
     let [pool] = config.pools.as_slice() else { panic!("{:?}", config.pools) };
     assert_eq!((pool.name.as_str(), pool.kind, pool.nice), ("cpu", PoolKind::Native, 3));
@@ -408,6 +409,39 @@ fn pools_and_programs_that_do_not_match_are_refused_with_their_place() {
     }));
     let found = obstacles("[pool.app]\n");
     assert_eq!((found.len(), found[0].0), (1, "E0106"), "nothing runs Python yet");
+    let found = obstacles("[pool.cpu]\nrecycle = { requests = 7 }\n");
+    let (code, text) = &found[0];
+    assert_eq!((found.len(), *code), (1, "E0106"), "it would have no effect");
+    assert!(text.contains("pool.cpu.recycle.requests"), "{text}");
+}
+
+#[test]
+fn pools_have_the_settings_of_their_jobs() {
+    let mut written = written(
+        "[pool.cpu]\nslots = 8\nslot = \"1KiB\"\nqueue = 3\nqueue-wait = \"2s\"\nthreads = 2\n\
+         concurrency = 4\nrequest = { timeout = \"3s\", force = \"4s\", idle = \"5s\" }\n\
+         cancel-on-disconnect = false\nhalf-close = \"answer\"\n",
+    );
+    written.sources.native_pools = vec!["cpu".to_owned(), "other".to_owned()];
+    let (_, config) = written.sources.resolve_for(Purpose::Start, &machine()).unwrap();
+    let [pool, other] = config.pools.as_slice() else { panic!("{:?}", config.pools) };
+    let second = Duration::from_secs(1);
+    assert_eq!((pool.slots, pool.slot_bytes, pool.queue, pool.threads), (8, 1024, 3, 2));
+    assert_eq!((pool.queue_wait, pool.concurrency), (Some(2 * second), Some(4)));
+    let (timeout, force, idle) = (3 * second, 4 * second, 5 * second);
+    assert_eq!(pool.request, RequestConfig { timeout, force, idle });
+    assert_eq!((pool.cancel_on_disconnect, pool.half_close), (false, HalfClose::Answer));
+    assert_eq!((other.slots, other.slot_bytes, other.queue, other.threads), (256, 4096, 128, 1));
+    assert_eq!((other.queue_wait, other.concurrency), (None, None));
+    assert_eq!((other.cancel_on_disconnect, other.half_close), (true, HalfClose::Cancel));
+}
+
+#[test]
+fn who_sleeps_at_once_does_not_spin() {
+    let spin = |text: &str| written(text).sources.resolve(&machine()).unwrap().spin;
+    let times = ["", "policy = \"latency\"", "idle = \"sleep\"", "idle = \"spin\""];
+    let times = times.map(|line| spin(&format!("[cores]\n{line}\n")).as_micros());
+    assert_eq!(times, [25, 100, 0, 250_000]);
 }
 
 #[test]

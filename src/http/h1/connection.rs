@@ -282,6 +282,16 @@ impl Connection {
         self.state.abort();
     }
 
+    /// The peer has left before its answer: none is given, and the connection ends once what was
+    /// written before is sent. A response that has begun is cut.
+    pub fn forsake(&mut self) {
+        match self.state.writing {
+            Writing::Idle => {}
+            Writing::Owed { .. } => self.state.end(),
+            _ => self.state.abort(),
+        }
+    }
+
     /// Answers with an error, if a response is owed; cuts a response that has begun.
     pub fn reject(
         &mut self,

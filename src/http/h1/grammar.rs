@@ -1,12 +1,12 @@
 //! The smallest pieces of the grammar: tokens, the bytes of values, optional white space.
 
 /// RFC 9110 5.6.2: one or more token characters.
-pub(super) fn is_token(bytes: &[u8]) -> bool {
+pub(in crate::http) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| TOKEN[byte as usize])
 }
 
 /// HTAB, visible ASCII, space, and obs-text.
-pub(super) fn is_value_byte(byte: u8) -> bool {
+pub(in crate::http) fn is_value_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 

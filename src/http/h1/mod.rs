@@ -4,7 +4,7 @@ mod chunked;
 mod connection;
 mod encode;
 mod framing;
-mod grammar;
+pub(super) mod grammar;
 mod judge;
 mod parse;
 mod state;

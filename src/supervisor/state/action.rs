@@ -73,6 +73,8 @@ pub struct Plan {
     pub shards: u16,
     /// The pools, in their order.
     pub pools: Vec<PoolPlan>,
+    /// Most processes of shards at a time: those that leave beside their successors count too.
+    pub seats: usize,
     /// Spans of time that hold for everybody.
     pub timings: Timings,
 }
@@ -116,6 +118,8 @@ pub struct Timings {
 pub enum Action {
     /// All shards serve and every pool has a worker, for the first time.
     AnnounceReady,
+    /// A shard or a worker is gone: end its life in the memory of the pools.
+    Bury(ChildId),
     /// Close the supervisor's copies of this shard's listeners.
     CloseListeners {
         /// The shard.
@@ -125,12 +129,17 @@ pub enum Action {
     FilterListeners,
     /// Everybody is gone: end with this.
     Leave(Exit),
-    /// Have a template fork a worker.
+    /// Give a worker its place in the memory of its pool, and have a template fork it.
     Order {
         /// Whom to start.
         worker: ChildId,
         /// Who forks it.
         template: ChildId,
+    },
+    /// Make new memory for this pool.
+    Rebuild {
+        /// The pool.
+        pool: u16,
     },
     /// Tell people.
     Report(Report),
@@ -146,11 +155,22 @@ pub enum Action {
     Signal {
         /// To whom.
         child: ChildId,
-        /// ABRT or KILL.
+        /// ABRT or KILL; to a shard also TERM, after which it leaves beside a successor.
         signal: Signal,
     },
     /// Fork a shard or a template.
     Spawn(ChildId),
+    /// Have the workers of all pools leave once they have nothing to do.
+    StopPools,
+}
+
+/// A job that a worker has, or had.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct JobNote {
+    /// The route that led to it.
+    pub route: String,
+    /// How long it has run.
+    pub ran: Duration,
 }
 
 /// What people are told, one line each.
@@ -192,8 +212,21 @@ pub enum Report {
     },
     /// This place does not become ready: the start is given up.
     GivingUp(ChildId),
+    /// The memory of a pool holds what cannot be: it gets new memory and new workers, and the
+    /// shards are replaced one after the other.
+    MemoryBroken {
+        /// The pool.
+        pool: u16,
+    },
     /// A signal that a later version obeys.
     NotSupported(Signal),
+    /// A worker does not come back from a job, and is ended.
+    Overdue {
+        /// Which.
+        child: ChildId,
+        /// What it runs.
+        job: JobNote,
+    },
     /// A child serves.
     Ready(ChildId),
     /// A child was told by a signal to leave.
@@ -211,4 +244,6 @@ pub enum Report {
     Suspended(Duration),
     /// A template does not fork what was ordered, and is ended.
     TemplateStuck(ChildId),
+    /// A worker has written what cannot be, and is ended.
+    WorkerBroken(ChildId),
 }

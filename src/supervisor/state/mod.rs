@@ -19,6 +19,7 @@
 //! listeners and can stall.
 
 mod action;
+mod broken;
 mod place;
 mod starts;
 mod stop;
@@ -26,7 +27,7 @@ mod stop;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-pub use self::action::{Action, ChildId, Plan, PoolPlan, Report, Role, Timings};
+pub use self::action::{Action, ChildId, JobNote, Plan, PoolPlan, Report, Role, Timings};
 use self::place::{Child, ChildState, Listeners, Place};
 use self::starts::Pool;
 use super::restart::RestartLimits;
@@ -43,6 +44,14 @@ pub struct State {
     places: Vec<Place>,
     pools: Vec<Pool>,
     timings: Timings,
+    /// Most processes of shards at a time.
+    seats: usize,
+    /// How often memory of pools was made again.
+    rebuilds: u32,
+    /// The shard that was told to make room for one with newer memory, until it is gone.
+    renewing: Option<ChildId>,
+    /// True once the pools were told that all stop.
+    pools_stopped: bool,
     /// True once all shards have served: from then on none of them is given up.
     shards_served: bool,
     /// True once everybody was told that all is ready.
@@ -80,6 +89,10 @@ impl State {
             places: places(&plan, now),
             pools: plan.pools.into_iter().map(Pool::new).collect(),
             timings: plan.timings,
+            seats: plan.seats,
+            rebuilds: 0,
+            renewing: None,
+            pools_stopped: false,
             shards_served: false,
             announced: false,
             actions: VecDeque::new(),
@@ -103,7 +116,8 @@ impl State {
         };
         let starts = self.places.iter().filter_map(|place| self.start_time(place));
         let children = self.children().filter_map(Child::deadline);
-        starts.chain(children).chain(phase).min()
+        let rebuilds = self.pools.iter().filter_map(|pool| pool.rebuild_at);
+        starts.chain(children).chain(phase).chain(rebuilds).min()
     }
 
     /// True while a shard serves: its turns want to be looked at.
@@ -139,10 +153,17 @@ impl State {
         let Some(place) = self.place_mut(id.role) else { return };
         if let Some(index) = place.retired.iter().position(|child| child.id == id) {
             place.retired.remove(index);
+            self.actions.push_back(Action::Bury(id));
             self.report(Report::Gone { child: id, ended });
         } else if let Some(child) = place.current.take_if(|child| child.id == id) {
+            if !id.role.is_template() {
+                self.actions.push_back(Action::Bury(id));
+            }
             self.handle_loss(&child, ended, now);
         }
+        // It may have been its seat that a shard was waiting for.
+        self.start_due(now);
+        self.go_on_renewing();
         self.go_on_draining(now);
         self.leave_if_alone();
     }
@@ -152,9 +173,13 @@ impl State {
         match message {
             FromChild::AcceptClosed => self.handle_accept_closed(id),
             FromChild::Failed { text, .. } => self.report(Report::Failed { child: id, text }),
+            FromChild::MemoryBroken { pool } => self.handle_memory_broken(id, pool, now),
             FromChild::Ready => self.handle_ready(id, now),
             FromChild::Retiring => self.handle_retiring(id, now),
             FromChild::Started { .. } => self.handle_started(id),
+            FromChild::WorkerBroken { pool, worker } => {
+                self.handle_worker_broken(id, Role::Worker { pool, index: worker.into() });
+            }
         }
     }
 
@@ -208,6 +233,7 @@ impl State {
             }
             _ => {}
         }
+        self.rebuild_due(now);
         self.start_due(now);
         let late: Vec<ChildId> = self
             .children()

@@ -39,6 +39,8 @@ pub(super) struct Child {
     pub(super) id: ChildId,
     pub(super) was_ready: bool,
     pub(super) state: ChildState,
+    /// How often memory of pools had been made again when it was started.
+    pub(super) rebuilds: u32,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -74,7 +76,7 @@ impl Place {
     }
 
     /// Fills the place: the process whose start is due.
-    pub(super) fn next_child(&mut self, now: Instant) -> ChildId {
+    pub(super) fn next_child(&mut self, rebuilds: u32, now: Instant) -> ChildId {
         self.start_at = None;
         self.incarnation += 1;
         let id = ChildId { role: self.role, incarnation: self.incarnation };
@@ -83,7 +85,7 @@ impl Place {
             Role::Worker { .. } => ChildState::Ordered { until },
             Role::Shard(_) | Role::Template { .. } => ChildState::Booting { until },
         };
-        self.current = Some(Child { id, was_ready: false, state });
+        self.current = Some(Child { id, was_ready: false, state, rebuilds });
         id
     }
 

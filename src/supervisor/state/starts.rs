@@ -15,16 +15,20 @@ pub(super) struct Pool {
     pub(super) was_ready: bool,
     /// No worker starts before this.
     next_start: Option<Instant>,
+    /// The count of `State::rebuilds` at which its memory was made.
+    pub(super) memory: u32,
+    /// When to try again to make its memory anew.
+    pub(super) rebuild_at: Option<Instant>,
 }
 
 impl Pool {
     pub(super) fn new(plan: PoolPlan) -> Self {
-        Self { plan, was_ready: false, next_start: None }
+        Self { plan, was_ready: false, next_start: None, memory: 0, rebuild_at: None }
     }
 
     pub(super) fn shift(&mut self, gap: Duration) {
-        if let Some(next_start) = &mut self.next_start {
-            *next_start += gap;
+        for at in [&mut self.next_start, &mut self.rebuild_at].into_iter().flatten() {
+            *at += gap;
         }
     }
 }
@@ -35,7 +39,7 @@ impl State {
     pub(super) fn start_time(&self, place: &Place) -> Option<Instant> {
         let start_at = place.start_at?;
         match place.role {
-            Role::Shard(_) => Some(start_at),
+            Role::Shard(_) => (self.shard_processes() < self.seats).then_some(start_at),
             Role::Template { .. } => self.shards_served.then_some(start_at),
             Role::Worker { pool, .. } => {
                 self.template(pool)?;
@@ -58,7 +62,7 @@ impl State {
 
     fn start(&mut self, index: usize, now: Instant) {
         let place = &mut self.places[index];
-        let id = place.next_child(now);
+        let id = place.next_child(self.rebuilds, now);
         match id.role {
             Role::Shard(_) | Role::Template { .. } => self.actions.push_back(Action::Spawn(id)),
             Role::Worker { pool, .. } => {
@@ -104,6 +108,7 @@ impl State {
         if self.phase == Phase::Running {
             self.note_progress();
             self.start_due(now);
+            self.go_on_renewing();
         }
     }
 
@@ -125,6 +130,10 @@ impl State {
         let role = Role::Template { pool };
         let place = self.places.iter().find(|place| place.role == role)?;
         place.current.as_ref().filter(|_| place.serves()).map(|child| child.id)
+    }
+
+    fn shard_processes(&self) -> usize {
+        self.children().filter(|child| child.id.role.is_shard()).count()
     }
 
     fn workers(&self, pool: u16) -> impl Iterator<Item = &Place> {

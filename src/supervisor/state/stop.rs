@@ -84,6 +84,9 @@ impl State {
         if !self.places.iter().filter(|place| place.role.is_shard()).all(Place::is_empty) {
             return;
         }
+        if !std::mem::replace(&mut self.pools_stopped, true) && !self.pools.is_empty() {
+            self.actions.push_back(Action::StopPools);
+        }
         for place in self.places.iter_mut().filter(|place| place.role.is_worker()) {
             place.start_at = None;
             if place.current.as_ref().is_some_and(|child| child.state != ChildState::Draining) {

@@ -1,6 +1,7 @@
 //! The state machine in virtual time: single stories of shards here, of pools in `pools`, then
 //! storms from seeds.
 
+mod memory;
 mod pools;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +36,12 @@ struct World {
     spawned: u32,
     /// Everybody who was ever started.
     born: BTreeSet<ChildId>,
+    /// Those whose end the memory of the pools was not told yet.
+    enlisted: BTreeSet<ChildId>,
+    /// Most processes of shards at a time.
+    seats: usize,
+    rebuilt: Vec<u16>,
+    stopped: bool,
     exit: Option<Exit>,
 }
 
@@ -54,8 +61,9 @@ impl World {
             stall: 10 * SECOND,
         };
         let now = Instant::now();
+        let seats = if pools.is_empty() { usize::MAX } else { usize::from(shards) + 1 };
         let mut world = Self {
-            state: State::new(Plan { shards, pools, timings }, now),
+            state: State::new(Plan { shards, pools, seats, timings }, now),
             start: now,
             now,
             living: BTreeMap::new(),
@@ -66,6 +74,10 @@ impl World {
             announced: 0,
             spawned: 0,
             born: BTreeSet::new(),
+            enlisted: BTreeSet::new(),
+            seats,
+            rebuilt: Vec::new(),
+            stopped: false,
             exit: None,
         };
         world.obey();
@@ -87,12 +99,17 @@ impl World {
             assert_eq!(self.exit, None, "nothing follows the leave, but {action:?} did");
             match action {
                 Action::AnnounceReady => self.announced += 1,
+                Action::Bury(child) => {
+                    assert!(!self.living.contains_key(&child), "only the dead are buried");
+                    assert!(self.enlisted.remove(&child), "everybody is buried once");
+                }
                 Action::CloseListeners { shard } => self.closed.push(shard),
                 Action::FilterListeners => self.filtered += 1,
                 Action::Leave(exit) => {
                     assert!(self.living.is_empty(), "left {:?} behind", self.living);
                     self.exit = Some(exit);
                 }
+                Action::Rebuild { pool } => self.rebuilt.push(pool),
                 Action::Report(report) => self.reports.push(report),
                 Action::Send { child, message } => {
                     let told = self.living.get_mut(&child);
@@ -111,6 +128,11 @@ impl World {
                     assert!(!child.role.is_worker(), "templates fork workers");
                     self.bear(child);
                 }
+                Action::StopPools => {
+                    assert!(!self.stopped, "they are told once");
+                    assert!(!self.living.keys().any(|id| id.role.is_shard()), "shards need them");
+                    self.stopped = true;
+                }
             }
         }
     }
@@ -123,6 +145,16 @@ impl World {
             "{child:?} was started beside {twin:?}; only shards retire beside a successor"
         );
         assert!(self.born.insert(child), "an incarnation is used once");
+        if !child.role.is_template() {
+            let predecessor = self.enlisted.iter().find(|other| other.role == child.role);
+            assert!(
+                predecessor.is_none() || child.role.is_shard(),
+                "{predecessor:?} has the place of {child:?} in memory"
+            );
+            self.enlisted.insert(child);
+            let shards = self.enlisted.iter().filter(|child| child.role.is_shard()).count();
+            assert!(shards <= self.seats, "nobody has to stand");
+        }
         self.living.insert(child, None);
     }
 
@@ -671,7 +703,7 @@ fn random_event(world: &mut World, dice: &mut Dice) {
     let ids = world.ids();
     let child =
         (!ids.is_empty()).then(|| ids[usize::try_from(dice.roll(ids.len() as u64)).unwrap()]);
-    match (dice.roll(24), child) {
+    match (dice.roll(27), child) {
         (0..=5, Some(id)) => world.say(id, FromChild::Ready),
         (6..=8, Some(id)) => world.die(id, KILLED),
         (9, Some(id)) => world.die(id, LEFT),
@@ -692,6 +724,12 @@ fn random_event(world: &mut World, dice: &mut Dice) {
         (16, _) if dice.roll(8) == 0 => world.signal(Signal::Interrupt),
         (17, _) if dice.roll(16) == 0 => world.signal(Signal::Quit),
         (18, _) => world.signal(Signal::Hangup),
+        (24, Some(id)) => world.late(id),
+        (25, Some(id)) => {
+            let worker = u8::try_from(dice.roll(5)).unwrap();
+            world.say(id, FromChild::WorkerBroken { pool: 0, worker });
+        }
+        (26, Some(id)) if dice.roll(4) == 0 => world.say(id, FromChild::MemoryBroken { pool: 0 }),
         (19..=20, Some(id)) => world.say(id, FromChild::Started { pid: 7 }),
         _ => world.pass(Duration::from_millis(dice.roll(4000))),
     }

@@ -4,9 +4,9 @@ use super::*;
 
 const BOOT: Duration = Duration::from_secs(120);
 const STAGGER: Duration = Duration::from_millis(200);
-const FAILS: Ended = Ended::Code(3);
+pub(super) const FAILS: Ended = Ended::Code(3);
 
-fn pool(workers: u16) -> PoolPlan {
+pub(super) fn pool(workers: u16) -> PoolPlan {
     PoolPlan {
         workers,
         boot: BOOT,
@@ -27,11 +27,11 @@ pub(super) fn random(dice: &mut Dice) -> PoolPlan {
     }
 }
 
-fn template(incarnation: u32) -> ChildId {
+pub(super) fn template(incarnation: u32) -> ChildId {
     ChildId { role: Role::Template { pool: 0 }, incarnation }
 }
 
-fn worker(index: u16, incarnation: u32) -> ChildId {
+pub(super) fn worker(index: u16, incarnation: u32) -> ChildId {
     ChildId { role: Role::Worker { pool: 0, index }, incarnation }
 }
 
@@ -45,7 +45,7 @@ impl World {
     }
 
     /// Everybody is ready.
-    fn working(workers: u16) -> Self {
+    pub(super) fn working(workers: u16) -> Self {
         let mut world = Self::loaded(pool(workers));
         for index in 0..workers {
             world.show_up(worker(index, 1));
@@ -55,16 +55,16 @@ impl World {
         world
     }
 
-    fn show_up(&mut self, id: ChildId) {
+    pub(super) fn show_up(&mut self, id: ChildId) {
         self.say(id, FromChild::Started { pid: 7 });
     }
 
-    fn lives(&self, id: ChildId) -> bool {
+    pub(super) fn lives(&self, id: ChildId) -> bool {
         self.living.contains_key(&id)
     }
 
     /// A worker that was ordered will never show up.
-    fn never_show_up(&mut self, id: ChildId) {
+    pub(super) fn never_show_up(&mut self, id: ChildId) {
         assert!(self.living.remove(&id).is_some());
         self.state.handle_spawn_failed(id, self.now);
         self.obey();

@@ -11,6 +11,7 @@ pub(crate) mod group;
 pub(crate) mod listeners;
 pub(crate) mod process;
 pub(crate) mod response;
+pub(crate) mod rest;
 pub(crate) mod swarm;
 pub(crate) mod traffic;
 
@@ -372,6 +373,37 @@ impl Server {
         shards.retain(|child| child.shard().is_some());
         shards.sort_by_key(Process::shard);
         shards
+    }
+
+    /// The living workers of a pool, in the order of their index.
+    pub(crate) fn workers(&self, pool: &str) -> Vec<Process> {
+        let mut workers = process::children(self.pid());
+        workers.retain(|child| child.worker(pool).is_some());
+        workers.sort_by_key(|child| child.worker(pool));
+        workers
+    }
+
+    /// Waits until so many workers have been ready. The server is once each pool has one; the
+    /// others come later, one after the other.
+    #[track_caller]
+    pub(crate) fn expect_workers(&self, count: usize) {
+        wait_until(&format!("{count} workers are ready"), || {
+            self.stderr().matches("worker ready").count() >= count
+        });
+    }
+
+    /// Waits until everybody is there whom the server has announced in its log, which is in JSON.
+    #[track_caller]
+    pub(crate) fn expect_everybody(&self) {
+        let text = self.stderr();
+        let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+        let pools = lines.filter(|line: &serde_json::Value| line["message"] == "pool");
+        let workers = pools.map(|pool| {
+            let places = pool["workers"].as_str().expect("a pool has workers");
+            let count = places.split(' ').next().and_then(|word| word.parse::<usize>().ok());
+            count.unwrap_or_else(|| panic!("{places:?} begins with a number"))
+        });
+        self.expect_workers(workers.sum());
     }
 
     /// Supervisor and children.

@@ -17,6 +17,16 @@ impl Process {
     pub(crate) fn shard(&self) -> Option<usize> {
         self.comm.strip_prefix("cw:shard/")?.parse().ok()
     }
+
+    /// Whether it is what the workers of a pool are forked from.
+    pub(crate) fn is_template(&self) -> bool {
+        self.comm.ends_with("/template")
+    }
+
+    /// The index of a worker of this pool, by its name.
+    pub(crate) fn worker(&self, pool: &str) -> Option<usize> {
+        self.comm.strip_prefix("cw:")?.strip_prefix(pool)?.strip_prefix('/')?.parse().ok()
+    }
 }
 
 /// The living children of a process, oldest pid first; zombies are not among them.

@@ -73,9 +73,7 @@ pub(crate) fn parse(
         check_unfinished_head(input)?;
         return short(ended, "the head of an answer", input);
     };
-    let (status, fields) = parse_head(&input[..head])?;
-    let mut response = Response { status, fields, body: vec![], framing: Framing::None, chunks: 0 };
-    response.framing = framing(&response, asked)?;
+    let mut response = begin(&input[..head], asked)?;
     let start = head + 4;
     let rest = &input[start..];
     let used = match response.framing {
@@ -101,6 +99,14 @@ pub(crate) fn parse(
     };
     check_fields(&response, asked)?;
     Ok(Some((response, start + used)))
+}
+
+/// A response whose head has come, without its empty line, and nothing behind it yet.
+pub(crate) fn begin(head: &[u8], asked: Asked) -> Result<Response, String> {
+    let (status, fields) = parse_head(head)?;
+    let mut response = Response { status, fields, body: vec![], framing: Framing::None, chunks: 0 };
+    response.framing = framing(&response, asked)?;
+    Ok(response)
 }
 
 fn short(ended: bool, what: &str, seen: &[u8]) -> Result<Option<(Response, usize)>, String> {
@@ -145,7 +151,7 @@ fn parse_status_line(line: &str) -> Result<u16, String> {
 }
 
 /// RFC 9112 5: a token, a colon, a value without control bytes; no folding.
-fn parse_field(line: &str) -> Result<(String, String), String> {
+pub(crate) fn parse_field(line: &str) -> Result<(String, String), String> {
     let fault = || format!("bad field line {line:?}");
     let (name, value) = line.split_once(':').ok_or_else(fault)?;
     let controls = value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t');
@@ -222,7 +228,7 @@ fn parse_chunked(input: &[u8]) -> Result<Chunked, String> {
 }
 
 /// What every final answer of the server carries, and what none may.
-fn check_fields(response: &Response, asked: Asked) -> Result<(), String> {
+pub(crate) fn check_fields(response: &Response, asked: Asked) -> Result<(), String> {
     let status = response.status;
     if status < 200 {
         let allowed = asked.http10.then(|| format!("interim {status} to an HTTP/1.0 client"));

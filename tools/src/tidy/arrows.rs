@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "exit",
             "handler",
             "http",
+            "offload",
             "router",
             "shard",
             "supervisor",
@@ -26,6 +27,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     // What a route of the file is made of; all of it data.
     ("config::route", &["router"]),
     ("demo", &["app", "executor"]),
+    // Of `handler` what the root of the crate exports too, under the name of another module; of
+    // `sys` what a program that uses the library has from elsewhere.
+    ("demo::offload", &["handler::offload", "sys::clock", "sys::descriptors", "sys::process"]),
     ("executor", &["sys"]),
     ("exit", &[]),
     ("files", &["http", "sys"]),
@@ -48,28 +52,18 @@ const ARROWS: &[(&str, &[&str])] = &[
             "handler",
             "http",
             "net",
-            "offload::client",
+            "offload",
             "router",
             "sys",
             "telemetry",
         ],
     ),
-    (
-        "supervisor",
-        &[
-            "config",
-            "exit",
-            "net::listener",
-            "offload::layout",
-            "offload::region",
-            "sys",
-            "telemetry",
-        ],
-    ),
+    ("supervisor", &["config", "exit", "net::listener", "offload", "sys", "telemetry"]),
     ("sys", &[]),
     // Of `config` only data: what to log.
     ("telemetry", &["config", "offload::layout", "sys"]),
-    ("worker", &["executor", "exit", "handler", "offload", "sys", "telemetry"]),
+    // Of `http` only how a handler's errors become responses.
+    ("worker", &["executor", "exit", "handler", "http", "offload", "sys", "telemetry"]),
 ];
 
 /// Modules whose code is written as a user of the library writes it: they may name what the root of

@@ -26,7 +26,15 @@ enum Scope {
     PureCores,
 }
 
-const PURE_CORES: &[&str] = &["http", "offload::slot", "supervisor::restart", "supervisor::state"];
+const PURE_CORES: &[&str] = &[
+    "http",
+    "offload::admission",
+    "offload::blocks",
+    "offload::message",
+    "offload::slot",
+    "supervisor::restart",
+    "supervisor::state",
+];
 
 const BANNED: &[Banned] = &[
     banned("dbg!", Scope::Everywhere, &[], "a tracing event, or nothing"),
@@ -36,8 +44,13 @@ const BANNED: &[Banned] = &[
     banned("env::var_os", Scope::Library, &["cli", "config"], "a field of the module's own config"),
     banned("env::vars", Scope::Library, &["cli", "config"], "a field of the module's own config"),
     banned("env::set_var", Scope::Everywhere, &[], "the environment of the process to be started"),
-    banned("process::exit", Scope::Library, ENDS, "a corewise::Exit handed up to main"),
-    banned("process::abort", Scope::Library, ENDS, "assert!, whose message says what broke"),
+    banned("process::exit", Scope::Library, ENDS_OR_DEMO, "a corewise::Exit handed up to main"),
+    banned(
+        "process::abort",
+        Scope::Library,
+        ENDS_OR_DEMO,
+        "assert!, whose message says what broke",
+    ),
     banned("_exit(", Scope::Library, ENDS_SYS, "a corewise::Exit handed up to main"),
     banned("fork(", Scope::Library, FORKS, "supervisor::process, the only place that forks"),
     banned("print!", Scope::Library, PRINTS, "a tracing event"),
@@ -46,7 +59,7 @@ const BANNED: &[Banned] = &[
     banned("eprintln!", Scope::Library, PRINTS, "a tracing event"),
     banned("thread::sleep", Scope::LibraryAndTests, &[], "waiting for the event, with a deadline"),
     banned("thread::spawn", Scope::Library, &[], "the executor, or a process"),
-    banned("thread::Builder", Scope::Library, &[], "the executor, or a process"),
+    banned("thread::Builder", Scope::Library, &["worker::threads"], "the executor, or a process"),
     banned(".unwrap()", Scope::Library, &[], "`?`, or expect() with the invariant"),
     banned("libc::", Scope::Library, &["net", "sys"], "a safe wrapper in sys"),
     banned("rustix::", Scope::Library, &["net", "sys"], "a safe wrapper in sys"),
@@ -80,7 +93,8 @@ const EXCUSED: &[Excused] = &[
     Excused { pattern: "thread::sleep", module: "demo", inside: "spawn_blocking(" },
 ];
 
-const ENDS: &[&str] = &["main", "supervisor::process", "worker::template"];
+/// Those of the demo are handlers that show what it costs.
+const ENDS_OR_DEMO: &[&str] = &["demo::offload", "main", "supervisor::process", "worker::template"];
 const ENDS_SYS: &[&str] = &["main", "supervisor::process", "sys", "worker::template"];
 const FORKS: &[&str] = &["supervisor::process", "sys", "worker::template"];
 const PRINTS: &[&str] = &["cli", "main"];

@@ -1,4 +1,4 @@
-//! actix-web with the one worker that one core can use; files by actix-files.
+//! actix-web with a worker for each core that it was given; files by actix-files.
 
 use std::io;
 
@@ -10,12 +10,12 @@ use serde::Serialize;
 async fn main() -> io::Result<()> {
     let arguments = peer::start("actix-web");
     let listener = peer::listen(arguments.port)?;
-    let root = arguments.root;
+    let (root, workers) = (arguments.root, arguments.cpus.len());
     let server = HttpServer::new(move || {
         let files = Files::new("/file", root.clone());
         App::new().service(plaintext).service(json).service(user).service(burn).service(files)
     });
-    server.workers(1).max_connections(CONNECTIONS_MAX).listen(listener)?.run().await
+    server.workers(workers).max_connections(CONNECTIONS_MAX).listen(listener)?.run().await
 }
 
 #[get("/plaintext")]

@@ -12,7 +12,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 
 fn main() -> io::Result<()> {
     let arguments = peer::start("glommio");
-    let executor = LocalExecutorBuilder::new(Placement::Fixed(arguments.cpu))
+    let executor = LocalExecutorBuilder::new(Placement::Fixed(arguments.cpus[0]))
         .ring_depth(1024)
         .make()
         .map_err(io::Error::from)?;

@@ -5,10 +5,11 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::net;
 use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::time::{ClockId, clock_gettime};
 
 // As corewise has it, so that all subjects allocate alike.
 #[global_allocator]
@@ -19,8 +20,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 pub struct Arguments {
     /// The port on the loopback address.
     pub port: u16,
-    /// The CPU, to which this process is pinned by now.
-    pub cpu: usize,
+    /// The CPUs, to which this process is pinned by now; at least one.
+    pub cpus: Vec<usize>,
     /// The folder whose files are served below `/file/`.
     pub root: PathBuf,
 }
@@ -29,9 +30,9 @@ pub struct Arguments {
 /// prints the version of `package`, the server that this peer shows.
 pub fn start(package: &str) -> Arguments {
     match read(std::env::args().skip(1)) {
-        Ok(Some(arguments)) => match pin(arguments.cpu) {
+        Ok(Some(arguments)) => match pin(&arguments.cpus) {
             Ok(()) => arguments,
-            Err(error) => leave(&format!("cannot run on CPU {}: {error}", arguments.cpu)),
+            Err(error) => leave(&format!("cannot run on CPU {:?}: {error}", arguments.cpus)),
         },
         Ok(None) => {
             println!("{package} {}", version(LOCK, package).unwrap_or("of an unknown version"));
@@ -61,17 +62,23 @@ pub fn address(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
-/// Keeps a CPU busy, and says so.
+/// Uses so much CPU time, however long that takes beside others, and says so.
 pub fn burn(ms: u64) -> String {
-    let end = Instant::now() + Duration::from_millis(ms);
-    while Instant::now() < end {
+    let end = thread_time() + Duration::from_millis(ms);
+    while thread_time() < end {
         std::hint::spin_loop();
     }
     format!("burned {ms} ms")
 }
 
+/// CPU time of this thread.
+fn thread_time() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec.cast_unsigned(), now.tv_nsec as u32)
+}
+
 fn read(mut words: impl Iterator<Item = String>) -> Result<Option<Arguments>, String> {
-    let (mut port, mut cpu, mut root) = (None, None, PathBuf::from("."));
+    let (mut port, mut cpus, mut root) = (None, None, PathBuf::from("."));
     while let Some(word) = words.next() {
         if word == "--version" {
             return Ok(None);
@@ -79,23 +86,29 @@ fn read(mut words: impl Iterator<Item = String>) -> Result<Option<Arguments>, St
         let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
         let fault = || format!("{word} cannot be {value:?}");
         match word.as_str() {
-            "--cpu" => cpu = Some(value.parse().map_err(|_| fault())?),
+            "--cpu" => {
+                let list: Result<Vec<usize>, _> = value.split(',').map(str::parse).collect();
+                cpus = Some(list.map_err(|_| fault())?);
+            }
             "--port" => port = Some(value.parse().map_err(|_| fault())?),
             "--root" => root = PathBuf::from(&value),
             _ => return Err(format!("unknown argument {word:?}")),
         }
     }
     let port = port.ok_or("--port is missing")?;
-    let cpu = cpu.ok_or("--cpu is missing")?;
-    Ok(Some(Arguments { port, cpu, root }))
+    let cpus = cpus.ok_or("--cpu is missing")?;
+    Ok(Some(Arguments { port, cpus, root }))
 }
 
-fn pin(cpu: usize) -> io::Result<()> {
-    if cpu >= CpuSet::MAX_CPU {
-        return Err(io::Error::from(io::ErrorKind::InvalidInput));
-    }
+/// Pins the calling thread, and those that it will start.
+pub fn pin(cpus: &[usize]) -> io::Result<()> {
     let mut set = CpuSet::new();
-    set.set(cpu);
+    for cpu in cpus {
+        if *cpu >= CpuSet::MAX_CPU {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
+        set.set(*cpu);
+    }
     Ok(sched_setaffinity(None, &set)?)
 }
 
@@ -112,7 +125,7 @@ fn leave(fault: &str) -> ! {
 
 /// What the peers were built from.
 const LOCK: &str = include_str!("../../Cargo.lock");
-const USAGE: &str = "usage: peer-NAME --port P --cpu N [--root FOLDER] | peer-NAME --version";
+const USAGE: &str = "usage: peer-NAME --port P --cpu N[,N] [--root FOLDER] | peer-NAME --version";
 /// Connections that may wait to be accepted: more than any load opens at once.
 pub const BACKLOG: i32 = 4096;
 
@@ -126,8 +139,9 @@ mod tests {
 
     #[test]
     fn arguments_come_in_any_order() {
-        let given = arguments("--root /tmp --cpu 1 --port 80").unwrap().unwrap();
-        assert_eq!((given.port, given.cpu, given.root), (80, 1, PathBuf::from("/tmp")));
+        let given = arguments("--root /tmp --cpu 1,0 --port 80").unwrap().unwrap();
+        let expected = (80, vec![1, 0], PathBuf::from("/tmp"));
+        assert_eq!((given.port, given.cpus, given.root), expected);
         assert!(arguments("--version").unwrap().is_none());
     }
 

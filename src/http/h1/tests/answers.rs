@@ -229,7 +229,14 @@ fn answers_to_broken_bodies() {
 /// A fault of ours leaves the framing intact.
 #[test]
 fn our_faults_keep_the_connection() {
-    for error in [Error::HandlerTimeout, Error::Internal] {
+    let errors = [
+        Error::HandlerTimeout,
+        Error::Internal,
+        Error::PoolBusy,
+        Error::WorkerLost,
+        Error::WorkerTimeout,
+    ];
+    for error in errors {
         let mut peer = Peer::new();
         peer.give(GET);
         peer.reject(error);
@@ -241,6 +248,30 @@ fn our_faults_keep_the_connection() {
     peer.reject(Error::ShuttingDown);
     assert!(peer.output().starts_with("HTTP/1.1 503 Service Unavailable|"));
     assert_eq!(peer.connection.closing(), Close::Now);
+}
+
+/// Who has left is not answered; what it was sent before still arrives.
+#[test]
+fn peers_that_left_are_not_answered() {
+    let mut peer = Peer::new();
+    peer.give(GET);
+    peer.answer(200, b"first");
+    peer.give(GET);
+    peer.connection.receive_end();
+    peer.connection.forsake();
+    assert!(peer.output().ends_with("first"));
+    assert_eq!(peer.connection.closing(), Close::Now);
+    assert!(!peer.connection.response_open());
+
+    let mut peer = Peer::new();
+    peer.give(GET);
+    peer.begin(200, ResponseLength::Unknown);
+    peer.connection.forsake();
+    assert_eq!(peer.connection.closing(), Close::Abort);
+
+    let mut peer = Peer::new();
+    peer.connection.forsake();
+    assert_eq!(peer.connection.closing(), Close::Keep);
 }
 
 /// DESIGN: an answer before the body was read.

@@ -1,28 +1,30 @@
 //! One connection: the HTTP core, the handler that runs for it, and what waits to be sent.
 //!
 //! Nothing here enters the kernel: bytes come in through [`feed`], output is left in the
-//! connection, and the turn moves both.
+//! connection, and the turn moves both. (`lend` does: large answers of workers are sent from
+//! where they lie.)
+
+mod job;
+pub(super) mod lend;
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use ::http::{HeaderName, HeaderValue, StatusCode};
 use bytes::Bytes;
 
+use super::desk::{Desks, Lead, Lent, Reply};
 use super::ready::{ConnNotify, Ready};
 use crate::executor::{self, Task};
 use crate::handler::body::{self, Next, Trailers};
+use crate::handler::guarded::{FirstStep, Guarded, Panicked, first_step};
 use crate::handler::request::Payload;
 use crate::handler::response::{Content, Stream};
 use crate::handler::{
-    Body, BodyError, Handler, IntoResponse, LocalFuture, Notify, Request, Response, Sender, TaskFn,
-    scratch,
+    Body, BodyError, Handler, IntoResponse, LocalFuture, Notify, Request, Response, Sender, scratch,
 };
 use crate::http::h1::{Close, Connection, Event, Received};
 use crate::http::{BodyLength, Error, Preamble, ResponseHead, ResponseLength, Time};
@@ -41,6 +43,8 @@ pub(crate) struct Http {
     /// Whether the shard is leaving: every answer is its connection's last.
     pub(crate) draining: bool,
     pub(crate) ready: Rc<Ready>,
+    /// Where requests for workers go.
+    pub(crate) desks: Desks,
     /// The request of the turn; inline handlers borrow it, others take it away.
     request: Request,
     /// Outputs without an owner, boxed as their owners keep them.
@@ -64,6 +68,7 @@ impl Http {
         preamble: Preamble,
         now: Time,
         ready: Rc<Ready>,
+        desks: Desks,
     ) -> Self {
         Self {
             table,
@@ -73,6 +78,7 @@ impl Http {
             now,
             draining: false,
             ready,
+            desks,
             request: Request::new(),
             outputs: Vec::new(),
             carries: Vec::new(),
@@ -144,12 +150,31 @@ impl Drop for Exchange {
 
 #[expect(clippy::large_enum_variant, reason = "an exchange is boxed as a whole")]
 enum Stage {
-    /// The body of an inline handler's request is arriving.
+    /// The body of a request is arriving for a handler that takes it as a whole.
     Collecting { request: Request, body: Vec<u8>, handler: usize },
-    /// A handler's future is pending.
-    Running { _task: Task, answer: Rc<Answer> },
+    /// A response body is sent from where its worker left it.
+    Lending(Lent),
+    /// A handler is at work.
+    Running(Run),
     /// A response body is being produced.
     Streaming(Box<Streaming>),
+}
+
+/// A handler at work. Dropping it cancels the work.
+enum Run {
+    /// A worker has it, or will.
+    Job(Lead),
+    /// A future is pending here.
+    Task { _task: Task, answer: Rc<Answer> },
+}
+
+impl Run {
+    fn take_reply(&self) -> Option<Reply> {
+        match self {
+            Self::Job(lead) => lead.take_reply(),
+            Self::Task { answer, .. } => answer.borrow_mut().take().map(Reply::Whole),
+        }
+    }
 }
 
 /// Where a task leaves its response.
@@ -157,12 +182,18 @@ type Answer = RefCell<Option<Response>>;
 
 struct Streaming {
     body: Body,
-    _producer: Option<Task>,
+    source: Option<Source>,
     /// Whether the producer panicked.
     failed: Rc<Cell<bool>>,
     /// Whether trailer fields at the end of the body are the client's.
     trailers: bool,
     keep_alive: Option<KeepAlive>,
+}
+
+/// Who fills a stream. Dropping it ends that.
+enum Source {
+    Job(Lead),
+    Task { _task: Task },
 }
 
 /// Comments for a silent stream.
@@ -305,6 +336,7 @@ pub(crate) fn resume(conn: &mut Conn, id: ConnId, http: &mut Http) {
 pub(crate) fn end_of_input(conn: &mut Conn, id: ConnId, http: &mut Http) {
     conn.core.receive_end();
     feed(conn, id, http, &[]);
+    job::forsake_if_due(conn);
 }
 
 /// Answer with an error, or cut the connection if an answer has begun. Whatever ran is cancelled.
@@ -353,7 +385,11 @@ fn drive(conn: &mut Conn, id: ConnId, http: &mut Http, input: &[u8]) -> usize {
                 end_of_body(conn, id, http, trailers);
             }
             Event::Reject(error) => fail(conn, http, error),
-            Event::Blocked | Event::Closed | Event::NeedInput => return used,
+            Event::Blocked | Event::Closed => return used,
+            Event::NeedInput => {
+                job::open_upload(conn, http);
+                return used;
+            }
         }
     }
 }
@@ -407,9 +443,9 @@ fn begin(conn: &mut Conn, id: ConnId, http: &mut Http, length: BodyLength) {
             let output = out(&mut conn.output, http);
             conn.core.want_body(http.now, output.buffer());
         }
-        // No shard reaches a worker yet, and to a client that is a pool without any.
-        (Handler::Job(_), _) => {
-            answer(conn, id, http, &mut Response::new(StatusCode::SERVICE_UNAVAILABLE));
+        (Handler::Job(_), BodyLength::None) => job::begin(conn, id, http, handler),
+        (Handler::Job(_), BodyLength::Known(_) | BodyLength::Chunked) => {
+            job::collect(conn, id, http, handler);
         }
         (Handler::Task(_), length) => start_task(conn, id, http, handler, length),
     }
@@ -429,8 +465,10 @@ fn start_task(conn: &mut Conn, id: ConnId, http: &mut Http, handler: usize, leng
         request.body = Payload::Stream(body);
         sender
     });
-    match first_step(function, request) {
-        FirstStep::Answer(mut response) => {
+    let step = first_step(|| function(request))
+        .unwrap_or_else(|Panicked| FirstStep::Ready(Error::Internal.into_response()));
+    match step {
+        FirstStep::Ready(mut response) => {
             if let Some(upload) = upload {
                 let stage =
                     Stage::Collecting { request: Request::new(), body: Vec::new(), handler };
@@ -441,28 +479,11 @@ fn start_task(conn: &mut Conn, id: ConnId, http: &mut Http, handler: usize, leng
         FirstStep::Pending(future) => {
             let answer = Rc::new(Answer::new(None));
             let task = executor::spawn(run_handler(future, Rc::clone(&answer), notify.clone()));
-            let stage = Stage::Running { _task: task, answer };
+            let stage = Stage::Running(Run::Task { _task: task, answer });
             conn.exchange = Some(Box::new(Exchange { notify, upload, stage }));
             conn.core.begin_handler(http.now, &http.limits);
         }
     }
-}
-
-enum FirstStep {
-    Answer(Response),
-    Pending(LocalFuture<Response>),
-}
-
-/// Call an async handler and poll its future once: one that need not wait costs no task.
-fn first_step(function: &TaskFn, request: Request) -> FirstStep {
-    let step = catch_unwind(AssertUnwindSafe(|| {
-        let mut future = function(request);
-        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(response) => FirstStep::Answer(response),
-            Poll::Pending => FirstStep::Pending(future),
-        }
-    }));
-    step.unwrap_or_else(|_| FirstStep::Answer(Error::Internal.into_response()))
 }
 
 /// A pending handler as a task: leaves the response where the connection finds it.
@@ -473,42 +494,10 @@ async fn run_handler(future: LocalFuture<Response>, answer: Rc<Answer>, notify: 
     notify.notify();
 }
 
-/// A future whose panics are a result, also those of what it drops.
-struct Guarded<T>(Option<LocalFuture<T>>);
-
-struct Panicked;
-
-impl<T> Guarded<T> {
-    fn new(future: LocalFuture<T>) -> Self {
-        Self(Some(future))
-    }
-}
-
-impl<T> Future for Guarded<T> {
-    type Output = Result<T, Panicked>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(future) = &mut self.0 else { return Poll::Ready(Err(Panicked)) };
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-            Ok(poll) => poll.map(Ok),
-            Err(_) => Poll::Ready(Err(Panicked)),
-        }
-    }
-}
-
-impl<T> Drop for Guarded<T> {
-    fn drop(&mut self) {
-        // A client that leaves drops its handler: a panic in a destructor there is that
-        // request's, reported by the hook, and not the end of the shard.
-        let future = self.0.take();
-        let _reported = catch_unwind(AssertUnwindSafe(|| drop(future)));
-    }
-}
-
 /// Body bytes of the request.
 fn take_data(conn: &mut Conn, http: &mut Http, bytes: &[u8]) {
     let Some(exchange) = &mut conn.exchange else { return };
-    if matches!(exchange.stage, Stage::Running { .. }) {
+    if matches!(exchange.stage, Stage::Running(Run::Task { .. })) {
         // A handler that waits for its client's bytes is not slow; the body has its own deadline.
         conn.core.begin_handler(http.now, &http.limits);
     }
@@ -534,19 +523,28 @@ fn end_of_body(conn: &mut Conn, id: ConnId, http: &mut Http, trailers: Trailers)
         Stage::Collecting { request, body, handler } => {
             let mut request = std::mem::replace(request, Request::new());
             let (body, handler) = (std::mem::take(body), *handler);
+            let function = match &http.handlers[handler] {
+                Handler::Inline(function) => function,
+                Handler::Job(_) => {
+                    let notify = Rc::clone(&exchange.notify);
+                    return job::submit(conn, http, handler, (request, body), notify);
+                }
+                Handler::Early(_) | Handler::Task(_) => return,
+            };
             request.body = Payload::Full(body.into());
-            let Handler::Inline(function) = &http.handlers[handler] else { return };
             let mut response = Response::new(StatusCode::OK);
             if catch_unwind(AssertUnwindSafe(|| function(&request, &mut response))).is_err() {
                 response = Error::Internal.into_response();
             }
             answer(conn, id, http, &mut response);
         }
-        Stage::Running { .. } => {
-            conn.core.begin_handler(http.now, &http.limits);
+        Stage::Running(run) => {
+            if let Run::Task { .. } = run {
+                conn.core.begin_handler(http.now, &http.limits);
+            }
             conn.exchange = Some(exchange);
         }
-        Stage::Streaming(_) => conn.exchange = Some(exchange),
+        Stage::Lending(_) | Stage::Streaming(_) => conn.exchange = Some(exchange),
     }
 }
 
@@ -569,13 +567,12 @@ fn advance(conn: &mut Conn, id: ConnId, http: &mut Http) {
         }
     }
     match &mut exchange.stage {
-        Stage::Collecting { .. } => {}
-        Stage::Running { answer: slot, .. } => {
-            let response = slot.borrow_mut().take();
-            if let Some(mut response) = response {
-                answer(conn, id, http, &mut response);
-            }
-        }
+        Stage::Collecting { .. } | Stage::Lending(_) => {}
+        Stage::Running(run) => match run.take_reply() {
+            Some(Reply::Lent(response, lent)) => lend::begin(conn, id, http, &response, lent),
+            Some(Reply::Whole(mut response)) => answer(conn, id, http, &mut response),
+            None => {}
+        },
         Stage::Streaming(_) => pump(conn, http),
     }
 }
@@ -670,17 +667,18 @@ fn answer_stream(conn: &mut Conn, id: ConnId, http: &mut Http, response: &mut Re
     let notify = Rc::clone(&exchange.notify);
     body.notify_with(Rc::clone(&notify) as Rc<dyn Notify>);
     let failed = Rc::new(Cell::new(false));
-    let producer =
-        producer.map(|future| executor::spawn(run_producer(future, Rc::clone(&failed), notify)));
+    let source = match (producer, std::mem::replace(&mut exchange.stage, Stage::placeholder())) {
+        (Some(future), _) => {
+            let task = executor::spawn(run_producer(future, Rc::clone(&failed), notify));
+            Some(Source::Task { _task: task })
+        }
+        (None, Stage::Running(Run::Job(lead))) => Some(Source::Job(lead)),
+        (None, _) => None,
+    };
     let keep_alive =
         keep_alive.map(|(interval, text)| KeepAlive { interval, text, next: http.now + interval });
-    exchange.stage = Stage::Streaming(Box::new(Streaming {
-        body,
-        _producer: producer,
-        failed,
-        trailers,
-        keep_alive,
-    }));
+    exchange.stage =
+        Stage::Streaming(Box::new(Streaming { body, source, failed, trailers, keep_alive }));
     conn.exchange = Some(exchange);
     pump(conn, http);
 }
@@ -764,6 +762,17 @@ impl Exchange {
 impl Stage {
     fn placeholder() -> Self {
         Self::Collecting { request: Request::new(), body: Vec::new(), handler: 0 }
+    }
+
+    /// Whether nothing is to be done once the client of a job has sent its FIN.
+    fn ends_with_input(&self) -> bool {
+        match self {
+            Self::Collecting { .. } | Self::Lending(_) | Self::Running(Run::Task { .. }) => false,
+            Self::Running(Run::Job(lead)) => lead.ends_with_input(),
+            Self::Streaming(streaming) => {
+                matches!(&streaming.source, Some(Source::Job(lead)) if lead.ends_with_input())
+            }
+        }
     }
 }
 
