@@ -424,6 +424,31 @@ fn a_half_closed_client_counts_as_one_that_left() {
     served.finish();
 }
 
+/// Also when it left before its job could begin.
+#[test]
+fn a_job_behind_another_answer_is_not_begun_for_a_half_closed_client() {
+    async fn later(_: Request) -> Response {
+        executor::sleep(Duration::from_millis(500)).await;
+        Response::fixed("later")
+    }
+    let pool = Pool::new(64);
+    let region = Arc::clone(&pool.region);
+    let setup = PoolSetup { name: "cpu".to_owned(), region, settings: SETTINGS };
+    let routes = || routes().get("/later", task(later));
+    let shard = Running::start_with_pools(HttpLimits::default(), vec![setup], routes);
+    let workers = vec![pool.start(0)];
+    let mut stream = shard.connect();
+    get(&mut stream, "/later");
+    get(&mut stream, "/plain?hold");
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(read(&mut stream).1, b"later");
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).unwrap();
+    assert_eq!(String::from_utf8_lossy(&rest), "");
+    assert!(matches!(shard.finish(), End::Drained));
+    pool.stop(workers);
+}
+
 #[test]
 fn a_half_closed_client_is_answered_where_the_pool_says_so() {
     let settings = PoolSettings { cancel_on_half_close: false, ..SETTINGS };
