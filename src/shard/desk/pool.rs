@@ -150,11 +150,14 @@ impl Desk {
         self.client.collect();
         self.client.handle_timeout(now.as_nanos());
         self.take_outcomes(now);
+        // What moves while it is pumped has the next turn: a worker that is quick enough would
+        // otherwise keep the shard for itself, for all of a large request.
+        let mut keys = std::mem::take(&mut self.keys);
         while let Some(ticket) = self.client.poll_moved() {
-            if let Some(key) = self.job_of(ticket) {
-                self.pump(key, now);
-            }
+            keys.extend(self.job_of(ticket));
         }
+        keys.drain(..).for_each(|key| self.pump(key, now));
+        self.keys = keys;
         self.look_at_pool(now);
     }
 

@@ -440,7 +440,7 @@ fn a_job_behind_another_answer_is_not_begun_for_a_half_closed_client() {
     let mut stream = shard.connect();
     get(&mut stream, "/later");
     get(&mut stream, "/plain?hold");
-    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
     assert_eq!(read(&mut stream).1, b"later");
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).unwrap();
