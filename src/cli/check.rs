@@ -112,7 +112,7 @@ fn refused_addresses(addresses: &[Address]) -> Vec<Finding> {
 
 fn judge(address: &Address, refused: &BindError, holder: Option<Holder>) -> Finding {
     let is_ours = holder.as_ref().is_some_and(|holder| holder.name == OWN_NAME);
-    let finding = Finding::of_address(address, refused, holder);
+    let finding = Finding::of_address(address, refused.step, &refused.error, holder);
     if is_ours { beside_ourselves(finding) } else { finding }
 }
 

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use super::{Address, Config};
 use crate::exit::Exit;
-use crate::net::listener::BindError;
 use crate::sys::descriptors;
 use crate::sys::host::Host;
 use crate::sys::procfs::Holder;
@@ -95,21 +94,26 @@ impl Grants {
 }
 
 impl Finding {
-    /// An address that cannot be listened on. `refused` is what the system said, `holder` who has
-    /// it, where that is known.
+    /// An address that cannot be listened on. `refused` is what the system said to `step`, `holder`
+    /// who has it, where that is known.
     #[must_use]
-    pub fn of_address(address: &Address, refused: &BindError, holder: Option<Holder>) -> Self {
+    pub fn of_address(
+        address: &Address,
+        step: &str,
+        refused: &io::Error,
+        holder: Option<Holder>,
+    ) -> Self {
         let (code, exit, reason, fix) = match address {
-            Address::Tcp(address) => of_tcp(*address, &refused.error, holder),
-            Address::Unix(unix) => of_path(&unix.path, refused),
+            Address::Tcp(address) => of_tcp(*address, refused, holder),
+            Address::Unix(unix) => of_path(&unix.path, step, refused),
             Address::Descriptor(_) => {
-                let fix = "start it with a listening socket there, as in `corewise run 3<>...` of \
-                           a service manager, or listen elsewhere with --bind";
-                (ADDRESS_REFUSED, Exit::System, refused.to_string(), fix.to_owned())
+                let fix = "start it with a listening socket as that descriptor, or listen \
+                           elsewhere with --bind";
+                (ADDRESS_REFUSED, Exit::System, format!("{step}: {refused}"), fix.to_owned())
             }
             Address::Systemd(name) => {
                 let fix = format!("write FileDescriptorName={name} into the socket unit");
-                (ADDRESS_REFUSED, Exit::System, refused.to_string(), fix)
+                (ADDRESS_REFUSED, Exit::System, format!("{step}: {refused}"), fix)
             }
         };
         let message = format!("cannot listen on {address}: {reason}");
@@ -208,8 +212,8 @@ fn of_tcp(
 }
 
 /// The same of a path.
-fn of_path(path: &Path, refused: &BindError) -> (&'static str, Exit, String, String) {
-    let (code, exit, reason, fix) = match refused.error.kind() {
+fn of_path(path: &Path, step: &str, refused: &io::Error) -> (&'static str, Exit, String, String) {
+    let (code, exit, reason, fix) = match refused.kind() {
         io::ErrorKind::AddrInUse => (
             ADDRESS_TAKEN,
             Exit::System,
@@ -235,7 +239,10 @@ fn of_path(path: &Path, refused: &BindError) -> (&'static str, Exit, String, Str
             let fix = "use a folder of this user (RuntimeDirectory= of a systemd unit makes one)";
             (PATH_FORBIDDEN, Exit::Permission, reason, fix)
         }
-        _ => (ADDRESS_REFUSED, Exit::System, refused.to_string(), "listen elsewhere with --bind"),
+        _ => {
+            let reason = format!("{step}: {refused}");
+            (ADDRESS_REFUSED, Exit::System, reason, "listen elsewhere with --bind")
+        }
     };
     (code, exit, reason, fix.to_owned())
 }
@@ -310,7 +317,7 @@ mod tests {
 
     fn of_local(kind: io::ErrorKind, holder: Option<Holder>) -> Finding {
         let address = Address::Tcp("127.0.0.1:80".parse().unwrap());
-        Finding::of_address(&address, &BindError { step: "bind", error: kind.into() }, holder)
+        Finding::of_address(&address, "bind", &kind.into(), holder)
     }
 
     #[track_caller]
@@ -352,8 +359,7 @@ mod tests {
     #[track_caller]
     fn check_path(kind: io::ErrorKind, code: &str, exit: Exit, message: &str) {
         let unix = UnixAddress { path: "/run/app/a.sock".into(), mode: None };
-        let refused = BindError { step: "bind", error: kind.into() };
-        let finding = Finding::of_address(&Address::Unix(unix), &refused, None);
+        let finding = Finding::of_address(&Address::Unix(unix), "bind", &kind.into(), None);
         assert_eq!((finding.code, finding.exit), (code, Some(exit)));
         assert!(finding.message.contains(message) && !finding.fix.is_empty(), "{finding:?}");
     }

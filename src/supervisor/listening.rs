@@ -27,7 +27,7 @@ pub(super) fn open(config: &Config, owner: Option<&User>) -> Result<Listening, F
     let mut opened: Vec<Option<Vec<Listener>>> = Vec::new();
     // Numbers of descriptors first: what we open ourselves could get one that is named wrongly.
     for address in &config.server.listen {
-        let inherited = inherited(address).map(|wanted| wanted.open()).transpose();
+        let inherited = inherited(address).map(Inherited::open).transpose();
         opened.push(inherited.map_err(|error| refused(address, error))?);
     }
     for (address, inherited) in config.server.listen.iter().zip(opened) {
@@ -112,5 +112,5 @@ fn only_v6(addresses: &[Address], address: SocketAddr) -> bool {
 
 fn refused(address: &Address, refused: BindError) -> Finding {
     let holder = address.tcp().and_then(listener_holder);
-    Finding::of_address(address, &refused, holder)
+    Finding::of_address(address, refused.step, &refused.error, holder)
 }

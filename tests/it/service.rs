@@ -2,7 +2,6 @@
 //! by somebody else, notifications, another user.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
@@ -86,7 +85,7 @@ fn stopping_serves_everybody_who_reached_the_socket() {
 fn what_a_killed_server_left_is_replaced_and_a_living_one_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let path = place(&folder);
-    let mut first = demo_at(&path, "").shards(1).start();
+    let first = demo_at(&path, "").shards(1).start();
     let second = demo_at(&path, "").shards(1).run();
     second.expect_code(71);
     assert!(second.stderr.contains("another process listens there"), "{}", second.stderr);

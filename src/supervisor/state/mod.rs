@@ -217,9 +217,10 @@ impl State {
     /// Whether a shard is still in a turn in which it was at that time.
     #[must_use]
     pub fn is_a_shard_stuck_since(&self, then: Instant) -> bool {
-        self.children().any(|child| {
-            child.id.role.is_shard()
-                && matches!(child.state, ChildState::Serving { since: Some(since), .. } if since <= then)
+        let mut shards = self.children().filter(|child| child.id.role.is_shard());
+        shards.any(|child| match child.state {
+            ChildState::Serving { since: Some(since), .. } => since <= then,
+            _ => false,
         })
     }
 
