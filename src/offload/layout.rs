@@ -853,7 +853,7 @@ const WORKERS_MAX: u64 = 255;
 const SLOTS_MAX: u64 = 1 << 16;
 const SLOT_BYTES_MAX: u64 = 1 << 20;
 /// An extent names a block in 15 bits.
-const BLOCKS_MAX: u64 = 1 << 15;
+const BLOCKS_MAX: u64 = (1 << 15) - 1;
 const BYTES_MAX: u64 = 1 << 46;
 
 const HEADER_MAGIC: u32 = 0;

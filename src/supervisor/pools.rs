@@ -16,8 +16,9 @@ use super::state::{ChildId, JobNote, Role};
 use crate::config::grants::Finding;
 use crate::config::placement::PoolPlace;
 use crate::config::{Config, PoolConfig};
+use crate::limits::{REQUEST_MESSAGE_HEAD_BYTES_MAX, RESPONSE_MESSAGE_HEAD_BYTES_MAX};
 use crate::offload::death::{Overdue, Registry};
-use crate::offload::layout::{Layout, Shape};
+use crate::offload::layout::{BLOCK_BYTES, Layout, Shape};
 use crate::offload::message::{REQUEST_PREFIX_BYTES, route_of};
 use crate::offload::region::{Mapped, Region};
 use crate::offload::word::{ShardIndex, WorkerIndex};
@@ -364,3 +365,14 @@ fn nanos(time: Duration) -> u64 {
 const REQUEST_BLOCKS: u16 = 64;
 /// Blocks of 64 KiB for the responses of each worker.
 const RESPONSE_BLOCKS: u16 = 32;
+
+// No setting changes them: the longest head finds room beside the quarter that is kept for others,
+// or its stream would wait for blocks that nobody has.
+const _: () = assert!(
+    (REQUEST_BLOCKS - REQUEST_BLOCKS / 4) as u64 * BLOCK_BYTES
+        >= REQUEST_MESSAGE_HEAD_BYTES_MAX as u64
+);
+const _: () = assert!(
+    (RESPONSE_BLOCKS - RESPONSE_BLOCKS / 4) as u64 * BLOCK_BYTES
+        >= RESPONSE_MESSAGE_HEAD_BYTES_MAX as u64
+);

@@ -346,7 +346,9 @@ pub static POOL_OPTIONS: [OptionDef; 39] = [
         kind: time(10, 86_400_000),
         default: "30s",
         short: "longest time of a request",
-        long: "From its admission to the end of the answer, or to the head of a stream. \
+        long: "From its admission to the end of the answer, or to the head of a stream. It begins \
+               anew with each piece of a body that an async handler gets while it arrives: slow \
+               clients are for body-timeout and body-rate. \
                Longer: 504, and the job is cancelled.",
         cost: "nothing",
         change: Change::Reload,

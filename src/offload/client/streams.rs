@@ -7,7 +7,7 @@ use super::bodies::Callee;
 use super::{Client, Ticket, index};
 use crate::offload::blocks::{BadExtents, Extents};
 use crate::offload::chunks::{
-    self, Broken, Interest, Item, Link, PIECE_BYTES_MAX, Piece, StreamItem, Unsent,
+    self, Broken, IN_SLOT, Interest, Item, Link, PIECE_BYTES_MAX, Piece, StreamItem, Unsent,
 };
 use crate::offload::death::Fault;
 use crate::offload::layout::Span;
@@ -226,8 +226,11 @@ impl<W: World> Client<W> {
     ) -> Result<StreamItem, Broken> {
         let layout = self.world.layout();
         let span = |Piece { block, bytes }| -> Span {
-            let span = Side::Worker(worker).block(layout, block).and_then(|all| all.first(bytes));
-            span.expect("an item is checked when it is read")
+            let all = match block {
+                IN_SLOT => Some(layout.inline_response(self.shard, slot)),
+                block => Side::Worker(worker).block(layout, block),
+            };
+            all.and_then(|all| all.first(bytes)).expect("an item is checked when it is read")
         };
         Ok(match item {
             Item::Bytes(piece) => StreamItem::Bytes(span(piece)),

@@ -281,6 +281,46 @@ fn a_worker_that_waits_for_a_block_is_woken_when_an_answer_is_read() {
 }
 
 #[test]
+fn streams_go_on_while_slow_clients_hold_all_blocks() {
+    let plain = Plain::with(Shape { response_blocks: 4, ..SHAPE });
+    let mut pool = Pool::new(&plain);
+    let long = content(SLOT + 6 * BLOCK);
+    let stalled: Vec<_> = (0..2)
+        .map(|_| {
+            let asking = pool.ask(b"slow", How::Whole);
+            let mut answering = pool.answering();
+            answering.answer(&mut pool.server, &long, How::Stream { head: 9, piece: BLOCK }, 200);
+            while answering.send(&mut pool.server) == Some(Step::More) {}
+            (asking, answering)
+        })
+        .collect();
+    assert_eq!(pool.server.free_blocks(), 0);
+    let reply = content(5 * SLOT);
+    for how in [How::Stream { head: SLOT, piece: BLOCK }, How::Whole] {
+        let mut asking = pool.ask(b"quick", How::Whole);
+        let mut answering = pool.answering();
+        answering.answer(&mut pool.server, &reply, how, 200);
+        let (mut outcome, mut rounds) = (None, 0);
+        while asking.end.is_none() {
+            while answering.job.is_some() && answering.send(&mut pool.server) == Some(Step::More) {}
+            pool.server.calls();
+            outcome = outcome.or(pool.outcome());
+            assert!(asking.receive(&mut pool.client, 1), "nothing comes any more");
+            asking.receive(&mut pool.client, 9);
+            rounds += 1;
+        }
+        assert!(rounds >= 5, "a slot's worth in a round");
+        assert_eq!(asking.answer, reply);
+        assert!(matches!(asking.end, Some(StreamItem::End(Some(_)))));
+        assert!(matches!(outcome, Some(Outcome::Answered(_))), "{outcome:?}");
+        pool.client.release(asking.ticket);
+    }
+    for (asking, answering) in stalled {
+        assert!(answering.job.is_some() && pool.client.cancel(asking.ticket));
+    }
+}
+
+#[test]
 fn a_shard_hears_of_a_free_block() {
     let plain = Plain::with(Shape { request_blocks: 2, ..SHAPE });
     let mut pool = Pool::new(&plain);
