@@ -140,6 +140,28 @@ fn workers_start_some_at_a_time_and_one_after_the_other() {
 }
 
 #[test]
+fn who_had_been_ready_is_replaced_at_once_whoever_starts_beside_it() {
+    let mut world = World::loaded(PoolPlan { stagger: STAGGER, parallel: 1, ..pool(3) });
+    for index in 0..3 {
+        world.pass(STAGGER);
+        world.show_up(worker(index, 1));
+        world.say(worker(index, 1), FromChild::Ready);
+    }
+    for index in 0..3 {
+        world.die(worker(index, 1), KILLED);
+        assert!(world.lives(worker(index, 2)), "neither spread nor one at a time");
+    }
+    world.die(worker(0, 2), FAILS);
+    world.pass(SECOND);
+    assert!(!world.lives(worker(0, 3)), "one that was not ready waits for those who boot");
+    for index in 1..3 {
+        world.show_up(worker(index, 2));
+        world.say(worker(index, 2), FromChild::Ready);
+    }
+    assert!(world.lives(worker(0, 3)), "replacements have delayed no start");
+}
+
+#[test]
 fn what_is_held_up_sets_no_timer() {
     let mut world = World::with_pools(1, vec![pool(3)]);
     assert_eq!(world.state.poll_timeout(), Some(world.start + BOOT_MAX), "the boot of the shard");
