@@ -526,6 +526,8 @@ fn check_broken(write: impl FnOnce(&Plain, SlotIndex, &mut Pool<'_>, Job)) {
     let mut pool = Pool::new(&plain);
     let asking = pool.ask(b"x", How::Whole);
     let job = pool.job();
+    let state = plain.layout.slot(SHARD, job.slot()).state();
+    let running = StateWord::unpack((&plain).load(state, Ordering::Relaxed)).unwrap();
     write(&plain, job.slot(), &mut pool, job);
     (&plain).fetch_or(plain.layout.attention(SHARD, 0), u64::MAX, Ordering::SeqCst);
     let mut outcome = pool.outcome();
@@ -534,7 +536,7 @@ fn check_broken(write: impl FnOnce(&Plain, SlotIndex, &mut Pool<'_>, Job)) {
         outcome = pool.outcome();
     }
     assert_eq!(outcome, Some(Outcome::Broken));
-    assert_eq!(pool.client.poll_fault(), Some(Fault::Worker(WORKER)));
+    assert_eq!(pool.client.poll_fault(), running.state.owner().map(Fault::Worker));
     pool.replace_worker();
     assert_eq!(pool.outcome(), None);
     pool.assert_all_free();
