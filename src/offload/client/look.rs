@@ -31,11 +31,14 @@ impl<W: World> Client<W> {
             self.calls.extend(worker.map(Callee::Lender));
         }
         let (lease, action) = slot::look(lease, sight);
+        self.records[index(slot)].lease = lease;
         if lease == Lease::Spoiled {
             self.leased -= 1;
-            self.accuse(self.suspect(word));
+            // What is spoiled is not used again, whoever was to blame: before nothing is left, all
+            // of it is made anew.
+            let is_spent = 2 * self.spoiled() > self.records.len();
+            self.accuse(if is_spent { Fault::Memory } else { self.suspect(word) });
         }
-        self.records[index(slot)].lease = lease;
         if let Some(action) = action {
             self.act(slot, action, word);
         } else if sight == Sight::Lives && matches!(lease, Lease::Open(_)) {

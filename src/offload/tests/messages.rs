@@ -542,6 +542,28 @@ fn check_broken(write: impl FnOnce(&Plain, SlotIndex, &mut Pool<'_>, Job)) {
     pool.assert_all_free();
 }
 
+#[test]
+fn memory_of_which_most_is_spoiled_is_made_anew() {
+    let plain = Plain::with(SHAPE);
+    let mut pool = Pool::new(&plain);
+    let mut faults = Vec::new();
+    for _ in 0..SHAPE.slots {
+        let _asking = pool.ask(b"x", How::Whole);
+        let job = pool.job();
+        let word = plain.layout.slot(SHARD, job.slot()).state();
+        let state = &plain.words[word.index()];
+        let word = StateWord::unpack(state.get()).unwrap();
+        // Of another submission: nobody who works writes that.
+        state.set(StateWord { generation: word.generation.next(), ..word }.pack());
+        (&plain).fetch_or(plain.layout.attention(SHARD, 0), u64::MAX, Ordering::SeqCst);
+        assert_eq!(pool.outcome(), Some(Outcome::Broken));
+        faults.extend(pool.client.poll_fault());
+        pool.replace_worker();
+    }
+    let whose = |incarnation| Fault::Worker(Owner { worker: WORKER, incarnation });
+    assert_eq!(faults, [whose(1), whose(2), Fault::Memory, Fault::Memory]);
+}
+
 /// Ends a job with this response, whatever it lists.
 fn end(plain: &Plain, slot: SlotIndex, response: Response) {
     let words = plain.layout.slot(SHARD, slot);

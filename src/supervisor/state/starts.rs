@@ -102,7 +102,8 @@ impl State {
     }
 
     pub(super) fn handle_ready(&mut self, id: ChildId, now: Instant) {
-        let Some(child) = self.child_mut(id) else { return };
+        // Code of the application in a worker can say it as often as it likes.
+        let Some(child) = self.child_mut(id).filter(|child| !child.was_ready) else { return };
         child.was_ready = true;
         if matches!(child.state, ChildState::Ordered { .. } | ChildState::Booting { .. }) {
             child.state = ChildState::Serving { turn: 0, since: None };

@@ -93,6 +93,16 @@ fn shards_then_templates_then_workers() {
 }
 
 #[test]
+fn to_be_ready_is_told_once() {
+    let mut world = World::working(1);
+    let told = |world: &World| {
+        world.reports.iter().filter(|report| **report == Report::Ready(worker(0, 1))).count()
+    };
+    world.say(worker(0, 1), FromChild::Ready);
+    assert_eq!(told(&world), 1);
+}
+
+#[test]
 fn one_worker_of_each_pool_is_enough() {
     let mut world = World::loaded(pool(3));
     world.show_up(worker(0, 1));
