@@ -179,13 +179,7 @@ impl<W: World> Registry<W> {
     fn is_named(&self, worker: WorkerIndex, incarnation: u16) -> bool {
         let owner = Owner { worker, incarnation };
         let mut named = false;
-        self.for_each_slot(|_, _, state| {
-            named |= matches!(
-                state,
-                SlotState::Claimed(by) | SlotState::Running(by) | SlotState::Done(by)
-                    if by == owner
-            );
-        });
+        self.for_each_slot(|_, _, state| named |= state.owner() == Some(owner));
         named
     }
 
@@ -301,8 +295,8 @@ const INCARNATIONS: u32 = 1 << 12;
 /// Something in the memory that only a broken worker writes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Fault {
-    /// This worker wrote it, or was named by who did: it is to be killed.
-    Worker(WorkerIndex),
+    /// This worker wrote it, or was named by who did: it is to be killed if it still lives.
+    Worker(Owner),
     /// Nobody knows who: the pool needs new memory.
     Memory,
 }

@@ -89,6 +89,17 @@ pub enum SlotState {
     Cancelled,
 }
 
+impl SlotState {
+    /// Whom it names.
+    #[must_use]
+    pub const fn owner(self) -> Option<Owner> {
+        match self {
+            Self::Claimed(owner) | Self::Running(owner) | Self::Done(owner) => Some(owner),
+            Self::Free | Self::Ready | Self::Cancelled => None,
+        }
+    }
+}
+
 /// The state word of a slot.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct StateWord {

@@ -21,6 +21,8 @@ pub mod procfs;
 pub mod schedule;
 pub mod signal;
 pub mod socket;
+pub mod stack;
+mod symbols;
 pub mod terminate;
 pub mod title;
 pub mod topology;

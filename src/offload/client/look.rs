@@ -31,11 +31,14 @@ impl<W: World> Client<W> {
             self.calls.extend(worker.map(Callee::Lender));
         }
         let (lease, action) = slot::look(lease, sight);
+        self.records[index(slot)].lease = lease;
         if lease == Lease::Spoiled {
             self.leased -= 1;
-            self.fault = Some(self.suspect(word));
+            // What is spoiled is not used again, whoever was to blame: before nothing is left, all
+            // of it is made anew.
+            let is_spent = 2 * self.spoiled() > self.records.len();
+            self.accuse(if is_spent { Fault::Memory } else { self.suspect(word) });
         }
-        self.records[index(slot)].lease = lease;
         if let Some(action) = action {
             self.act(slot, action, word);
         } else if sight == Sight::Lives && matches!(lease, Lease::Open(_)) {
@@ -88,7 +91,7 @@ impl<W: World> Client<W> {
             action = Action::EndAndFree(Outcome::Broken);
         }
         if action == Action::EndAndFree(Outcome::Broken) {
-            self.fault = Some(self.suspect(word));
+            self.accuse(self.suspect(word));
         }
         match action {
             Action::End(outcome) => {
@@ -222,16 +225,21 @@ impl<W: World> Client<W> {
 
     /// Whom a state word names, if there is such a worker.
     pub(super) fn owner_of(&self, word: u64) -> Option<WorkerIndex> {
-        match StateWord::unpack(word)?.state {
-            SlotState::Claimed(owner) | SlotState::Running(owner) | SlotState::Done(owner) => {
-                self.world.layout().worker(owner.worker.0.into())
-            }
-            SlotState::Free | SlotState::Ready | SlotState::Cancelled => None,
+        let owner = StateWord::unpack(word)?.state.owner()?;
+        self.world.layout().worker(owner.worker.0.into())
+    }
+
+    /// Notes who is to blame. That the memory is broken is said once, and everybody is replaced
+    /// then: whatever is found beside it does not push it aside.
+    pub(super) fn accuse(&mut self, fault: Fault) {
+        if self.fault != Some(Fault::Memory) {
+            self.fault = Some(fault);
         }
     }
 
     /// Who wrote what cannot be, as far as the state word of the slot tells.
     pub(super) fn suspect(&self, word: u64) -> Fault {
-        self.owner_of(word).map_or(Fault::Memory, Fault::Worker)
+        let owner = StateWord::unpack(word).and_then(|word| word.state.owner());
+        owner.filter(|_| self.owner_of(word).is_some()).map_or(Fault::Memory, Fault::Worker)
     }
 }

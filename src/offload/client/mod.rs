@@ -468,7 +468,7 @@ impl<W: World> Client<W> {
             match lease {
                 Lease::Free => self.free.push(slot),
                 Lease::Overtaken => self.keep_lent(slot),
-                Lease::Spoiled => self.fault = Some(Fault::Memory),
+                Lease::Spoiled => self.accuse(Fault::Memory),
                 Lease::Withdrawn { .. } => self.withdrawn += 1,
                 Lease::Held | Lease::Open(_) => {}
             }
@@ -509,7 +509,7 @@ impl<W: World> Client<W> {
 
     fn handle_broken(&mut self, fault: Fault) -> Refused {
         self.broken = true;
-        self.fault = Some(fault);
+        self.accuse(fault);
         Refused::Broken
     }
 

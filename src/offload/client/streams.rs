@@ -9,7 +9,6 @@ use crate::offload::blocks::{BadExtents, Extents};
 use crate::offload::chunks::{
     self, Broken, IN_SLOT, Interest, Item, Link, PIECE_BYTES_MAX, Piece, StreamItem, Unsent,
 };
-use crate::offload::death::Fault;
 use crate::offload::layout::Span;
 use crate::offload::listing;
 use crate::offload::payload::Side;
@@ -377,10 +376,10 @@ impl<W: World> Client<W> {
         if let Some(stream) = &mut bodies.stream {
             stream.link.break_off();
         }
-        self.fault = Some(bodies.answerer.map_or(Fault::Memory, Fault::Worker));
+        // Relaxed: the worker is told whether or not it still has the job.
+        let word = self.world.load(self.words(slot).state(), Ordering::Relaxed);
+        self.accuse(self.suspect(word));
         if matches!(self.records[index(slot)].lease, Lease::Open(_)) {
-            // Relaxed: the worker is told whether or not it still has the job.
-            let word = self.world.load(self.words(slot).state(), Ordering::Relaxed);
             self.abandon(slot, word, Outcome::Broken);
         }
     }

@@ -566,6 +566,8 @@ fn check_broken(write: impl FnOnce(&Plain, SlotIndex, &mut Pool<'_>, Job)) {
     let mut pool = Pool::new(&plain);
     let asking = pool.ask(b"x", How::Whole);
     let job = pool.job();
+    let state = plain.layout.slot(SHARD, job.slot()).state();
+    let running = StateWord::unpack((&plain).load(state, Ordering::Relaxed)).unwrap();
     write(&plain, job.slot(), &mut pool, job);
     (&plain).fetch_or(plain.layout.attention(SHARD, 0), u64::MAX, Ordering::SeqCst);
     let mut outcome = pool.outcome();
@@ -574,10 +576,32 @@ fn check_broken(write: impl FnOnce(&Plain, SlotIndex, &mut Pool<'_>, Job)) {
         outcome = pool.outcome();
     }
     assert_eq!(outcome, Some(Outcome::Broken));
-    assert_eq!(pool.client.poll_fault(), Some(Fault::Worker(WORKER)));
+    assert_eq!(pool.client.poll_fault(), running.state.owner().map(Fault::Worker));
     pool.replace_worker();
     assert_eq!(pool.outcome(), None);
     pool.assert_all_free();
+}
+
+#[test]
+fn memory_of_which_most_is_spoiled_is_made_anew() {
+    let plain = Plain::with(SHAPE);
+    let mut pool = Pool::new(&plain);
+    let mut faults = Vec::new();
+    for _ in 0..SHAPE.slots {
+        let _asking = pool.ask(b"x", How::Whole);
+        let job = pool.job();
+        let word = plain.layout.slot(SHARD, job.slot()).state();
+        let state = &plain.words[word.index()];
+        let word = StateWord::unpack(state.get()).unwrap();
+        // Of another submission: nobody who works writes that.
+        state.set(StateWord { generation: word.generation.next(), ..word }.pack());
+        (&plain).fetch_or(plain.layout.attention(SHARD, 0), u64::MAX, Ordering::SeqCst);
+        assert_eq!(pool.outcome(), Some(Outcome::Broken));
+        faults.extend(pool.client.poll_fault());
+        pool.replace_worker();
+    }
+    let whose = |incarnation| Fault::Worker(Owner { worker: WORKER, incarnation });
+    assert_eq!(faults, [whose(1), whose(2), Fault::Memory, Fault::Memory]);
 }
 
 /// Ends a job with this response, whatever it lists.

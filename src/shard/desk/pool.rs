@@ -28,7 +28,7 @@ use crate::offload::message::{self, Carriage, RequestOut, RequestParts, RouteId}
 use crate::offload::payload::Writer;
 use crate::offload::region::{Mapped, Region};
 use crate::offload::slot::{self, Form, Outcome, Retry};
-use crate::offload::word::{ShardIndex, SlotState, StateWord};
+use crate::offload::word::{ShardIndex, StateWord};
 use crate::offload::world::{Ordering, World};
 
 /// The desk of one pool.
@@ -707,12 +707,7 @@ impl Desk {
         let world = self.client.world();
         let words = world.layout().slot(self.seat, ticket.slot());
         let word = StateWord::unpack(world.load(words.state(), Ordering::Relaxed))?;
-        let (SlotState::Claimed(owner) | SlotState::Running(owner) | SlotState::Done(owner)) =
-            word.state
-        else {
-            return None;
-        };
-        world.layout().worker(owner.worker.0.into()).map(Fault::Worker)
+        word.state.owner().map(Fault::Worker)
     }
 }
 

@@ -660,7 +660,7 @@ fn an_answer_that_is_none_is_502_and_its_worker_is_named() {
     let mut stream = served.shard.connect();
     get(&mut stream, "/plain?garbage");
     assert_eq!(status(&read(&mut stream).0), "502");
-    assert_eq!(served.shard.hear(), FromChild::WorkerBroken { pool: 0, worker: 0 });
+    assert_eq!(served.shard.hear(), FromChild::WorkerBroken { pool: 0, worker: 0, incarnation: 1 });
     get(&mut stream, "/plain?bytes=3");
     assert_eq!(read(&mut stream).1, b"xxx");
     served.finish();
