@@ -24,6 +24,7 @@ use super::world::{Ordering, World};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::descriptors;
 use crate::sys::memfd::{self, Mapping, Seal};
+use crate::sys::processor;
 use crate::sys::socket::{STRETCHES_MAX, Stretch, send_now};
 
 /// The memory and the doorbells of one pool.
@@ -153,10 +154,14 @@ pub struct Mapped {
     region: Arc<Region>,
     /// The first word of the control memory, kept beside the region for the sake of speed.
     words: *mut u64,
+    /// The first byte of the request memory, likewise.
+    requests: *mut u8,
+    /// Whether that can be written.
+    writes_requests: bool,
 }
 
-// SAFETY: `words` points into the mapping that `region` keeps alive, which belongs to no thread;
-// all accesses through it are atomic or raw copies.
+// SAFETY: `words` and `requests` point into the mappings that `region` keeps alive, which belong to
+// no thread; all accesses through them are atomic or raw copies.
 unsafe impl Send for Mapped {}
 // SAFETY: as for Send; no method needs exclusive access.
 unsafe impl Sync for Mapped {}
@@ -177,7 +182,9 @@ impl Mapped {
     #[must_use]
     pub unsafe fn new(region: Arc<Region>) -> Self {
         let words = region.control.as_ptr().cast::<u64>();
-        Self { region, words }
+        let requests = region.requests.as_ptr();
+        let writes_requests = region.requests.is_writable();
+        Self { region, words, requests, writes_requests }
     }
 
     /// The region.
@@ -224,16 +231,17 @@ impl Mapped {
     }
 
     /// The first byte of a span of which `bytes` are wanted.
+    #[inline]
     fn place(&self, at: Span, bytes: usize) -> *mut u8 {
         assert!(bytes <= at.bytes() as usize, "{bytes} bytes in a span of {}", at.bytes());
-        let mapping = match at.area() {
-            Area::Control => &self.region.control,
-            Area::Requests => &self.region.requests,
+        let (first, length) = match at.area() {
+            Area::Control => (self.words.cast::<u8>(), self.region.control.bytes()),
+            Area::Requests => (self.requests, self.region.requests.bytes()),
         };
-        debug_assert!(at.offset() + at.bytes() as usize <= mapping.bytes());
+        debug_assert!(at.offset() + at.bytes() as usize <= length);
         // SAFETY: `at` comes from the layout of this region (duty of whoever called `new`), and a
         // layout gives out spans inside of their memory only (property test).
-        unsafe { mapping.as_ptr().add(at.offset()) }
+        unsafe { first.add(at.offset()) }
     }
 }
 
@@ -295,13 +303,26 @@ impl World for Mapped {
         descriptors::ring(self.region.doorbell(doorbell));
     }
 
+    #[inline]
     fn now(&self) -> u64 {
         monotonic_ns()
     }
 
+    #[inline]
+    fn ticks(&self) -> Option<u64> {
+        processor::ticks()
+    }
+
+    #[inline]
+    fn expect(&self, word: Word, at: Span) {
+        processor::prefetch(self.word(word).as_ptr().cast());
+        processor::prefetch(self.place(at, 0));
+    }
+
+    #[inline]
     fn copy_in(&self, at: Span, bytes: &[u8]) {
         assert!(
-            at.area() == Area::Control || self.region.requests.is_writable(),
+            at.area() == Area::Control || self.writes_requests,
             "a worker does not write requests"
         );
         let to = self.place(at, bytes.len());
@@ -313,6 +334,7 @@ impl World for Mapped {
         unsafe { bytes.as_ptr().copy_to_nonoverlapping(to, bytes.len()) };
     }
 
+    #[inline]
     fn copy_out(&self, at: Span, into: &mut [u8]) {
         let from = self.place(at, into.len());
         // SAFETY: as in `copy_in`, the other way round.

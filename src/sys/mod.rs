@@ -16,6 +16,7 @@ pub mod newborn;
 pub mod page;
 pub mod poll;
 pub mod process;
+pub mod processor;
 pub mod procfs;
 pub mod schedule;
 pub mod signal;

@@ -155,10 +155,21 @@ impl World for Timeless {
         NOW_NS
     }
 
+    fn ticks(&self) -> Option<u64> {
+        Some(NOW_TICKS)
+    }
+
+    #[inline]
+    fn expect(&self, word: Word, at: Span) {
+        self.0.expect(word, at);
+    }
+
+    #[inline]
     fn copy_in(&self, at: Span, bytes: &[u8]) {
         self.0.copy_in(at, bytes);
     }
 
+    #[inline]
     fn copy_out(&self, at: Span, into: &mut [u8]) {
         self.0.copy_out(at, into);
     }
@@ -195,5 +206,6 @@ pub(super) const JOBS: u64 = 64;
 const MESSAGE_BYTES: usize = 64;
 /// Some moment.
 const NOW_NS: u64 = 1_000_000_000_000;
+const NOW_TICKS: u64 = 1_000_000_000_000;
 const TERMS: Terms =
     Terms { start_by: u64::MAX / 2, deadline: u64::MAX / 2, retry: Retry::Unstarted };
