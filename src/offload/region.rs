@@ -331,14 +331,36 @@ impl World for Mapped {
         // control). They do not overlap: no reference into the mapping is ever made. That another
         // process could write there at the same time is against the protocol and costs no more
         // than the content, which is bytes and has no invalid value.
-        unsafe { bytes.as_ptr().copy_to_nonoverlapping(to, bytes.len()) };
+        unsafe { copy(bytes.as_ptr(), to, bytes.len()) };
     }
 
     #[inline]
     fn copy_out(&self, at: Span, into: &mut [u8]) {
         let from = self.place(at, into.len());
         // SAFETY: as in `copy_in`, the other way round.
-        unsafe { from.copy_to_nonoverlapping(into.as_mut_ptr(), into.len()) };
+        unsafe { copy(from, into.as_mut_ptr(), into.len()) };
+    }
+}
+
+/// Copies bytes, long runs in pieces where they lie badly. Libraries copy what is long with one
+/// instruction of the processor, and on some processors that takes six times as long where the
+/// run's new place begins a few bytes behind its old one within a page (EPYC, four times 1 MiB
+/// between two processes: 787 in place of 134 us). A body lies so behind a short head.
+///
+/// # Safety
+/// `from` is readable and `to` writable for `bytes`, and they do not overlap.
+#[inline]
+unsafe fn copy(from: *const u8, to: *mut u8, bytes: usize) {
+    let ahead = to.addr().wrapping_sub(from.addr()) % PAGE_BYTES;
+    let piece = if (1..LINE_BYTES).contains(&ahead) { PIECE_BYTES } else { bytes };
+    let mut done = 0;
+    while done < bytes {
+        let now = piece.min(bytes - done);
+        // SAFETY: `done` is below `bytes`, for which the caller answers.
+        let (from, to) = unsafe { (from.add(done), to.add(done)) };
+        // SAFETY: `now` more of the same bytes.
+        unsafe { from.copy_to_nonoverlapping(to, now) };
+        done += now;
     }
 }
 
@@ -389,6 +411,11 @@ fn doorbells_of(layout: &Layout) -> usize {
     usize::from(layout.shape().shards) + usize::from(layout.shape().workers)
 }
 
+/// Less than what libraries copy with one instruction.
+const PIECE_BYTES: usize = 2048;
+const LINE_BYTES: usize = 64;
+const PAGE_BYTES: usize = 4096;
+
 /// A layout has at most 2^46 bytes.
 fn bytes(number: u64) -> usize {
     usize::try_from(number).expect("addresses have 64 bits")
@@ -401,4 +428,38 @@ fn no_memory(layout: &Layout, error: &io::Error) -> io::Error {
          the number of workers, or raise the memory limit"
     );
     io::Error::new(error.kind(), text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offload::word::SlotIndex;
+
+    #[test]
+    fn bytes_arrive_however_they_lie() {
+        let shape = Shape {
+            shards: 1,
+            workers: 1,
+            slots: 1,
+            slot_bytes: 16 << 10,
+            request_blocks: 1,
+            response_blocks: 1,
+        };
+        let world = mapped(&Arc::new(Region::create(shape, 1).unwrap()));
+        let span = world.layout().inline_response(ShardIndex(0), SlotIndex(0));
+        let bytes: Vec<u8> = (0..10_000_u32).map(|at| (at * 7 % 251) as u8).collect();
+        let mut back = vec![0; bytes.len()];
+        // Whatever the two distances within a page are, these come to less than a line for some.
+        for (skip, shift) in (0..=64).step_by(8).flat_map(|skip| [(skip, 0), (0, skip), (skip, 1)])
+        {
+            for length in [0, 1, 2_047, 2_048, 2_049, 4_097, 9_000] {
+                let (at, from) = (span.behind(skip as u32).unwrap(), &bytes[shift..][..length]);
+                let into = &mut back[shift..][..length];
+                into.fill(0);
+                world.copy_in(at, from);
+                world.copy_out(at, into);
+                assert!(from == into, "{length} bytes from {shift} to {skip}");
+            }
+        }
+    }
 }
