@@ -48,8 +48,7 @@ impl Jobs {
 
     fn submit(&mut self) {
         let draft = self.client.draft(MESSAGE_BYTES as u64).expect("a slot is free");
-        self.client.payload(&draft).write(self.client.world(), 0, black_box(&self.message));
-        self.client.submit_draft(draft, MESSAGE_BYTES as u32, TERMS);
+        self.client.submit_message(draft, black_box(&self.message), TERMS);
     }
 
     /// A turn of the shard: takes what is done and submits as much again.
@@ -74,9 +73,7 @@ impl Jobs {
             let payload = self.server.request(&job).expect("it is one of ours");
             payload.read(self.server.world(), 0, &mut request);
             let draft = self.server.draft(MESSAGE_BYTES as u64).expect("it fits");
-            let payload = self.server.payload(&job, &draft);
-            payload.write(self.server.world(), 0, black_box(&request));
-            self.server.complete_draft(job, draft, 200, MESSAGE_BYTES as u32);
+            self.server.complete_message(job, draft, 200, black_box(&request));
         }
     }
 }
