@@ -352,15 +352,22 @@ impl World for Mapped {
 #[inline]
 unsafe fn copy(from: *const u8, to: *mut u8, bytes: usize) {
     let ahead = to.addr().wrapping_sub(from.addr()) % PAGE_BYTES;
-    let piece = if (1..LINE_BYTES).contains(&ahead) { PIECE_BYTES } else { bytes };
-    let mut done = 0;
-    while done < bytes {
-        let now = piece.min(bytes - done);
+    if bytes > PIECE_BYTES && (1..LINE_BYTES).contains(&ahead) {
+        // SAFETY: the caller answers for the same.
+        return unsafe { copy_in_pieces(from, to, bytes) };
+    }
+    // SAFETY: the caller answers for `bytes` at both places, and that they are apart.
+    unsafe { from.copy_to_nonoverlapping(to, bytes) };
+}
+
+/// # Safety
+/// As for `copy`.
+unsafe fn copy_in_pieces(from: *const u8, to: *mut u8, bytes: usize) {
+    for done in (0..bytes).step_by(PIECE_BYTES) {
         // SAFETY: `done` is below `bytes`, for which the caller answers.
         let (from, to) = unsafe { (from.add(done), to.add(done)) };
-        // SAFETY: `now` more of the same bytes.
-        unsafe { from.copy_to_nonoverlapping(to, now) };
-        done += now;
+        // SAFETY: what is left of the same bytes, or less.
+        unsafe { from.copy_to_nonoverlapping(to, PIECE_BYTES.min(bytes - done)) };
     }
 }
 
