@@ -17,6 +17,7 @@ pub mod notify;
 pub mod page;
 pub mod poll;
 pub mod process;
+pub mod processor;
 pub mod procfs;
 pub mod schedule;
 pub mod signal;

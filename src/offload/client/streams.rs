@@ -185,7 +185,7 @@ impl<W: World> Client<W> {
     /// [`Broken`] if the worker wrote what cannot be: by that the job has come to its end.
     pub fn receive(&mut self, ticket: Ticket) -> Result<Option<StreamItem>, Broken> {
         let slot = ticket.slot;
-        let lease = self.lease(ticket);
+        let lease = self.lease(ticket).copied();
         let bodies = &mut self.bodies[index(slot)];
         let (Some(stream), Some(worker)) = (&mut bodies.stream, bodies.answerer) else {
             return Ok(None);

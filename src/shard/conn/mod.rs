@@ -148,7 +148,6 @@ impl Drop for Exchange {
     }
 }
 
-#[expect(clippy::large_enum_variant, reason = "an exchange is boxed as a whole")]
 enum Stage {
     /// The body of a request is arriving for a handler that takes it as a whole.
     Collecting { request: Request, body: Vec<u8>, handler: usize },

@@ -302,26 +302,40 @@ impl Desk {
         tie: &Rc<Tie>,
     ) -> Out {
         let Drafted { draft, carriage } = drafted;
-        let mut writer = Writer::new(self.client.world(), self.client.payload(&draft));
+        // A head has many small parts: they are put together here and copied once.
+        self.buffer.clear();
         // It was measured for the draft, and can be written since then.
         if let Ok(out) = who.write(carriage) {
-            out.encode(&mut writer);
+            out.encode(&mut self.buffer);
         }
-        let upload = match (carriage, body) {
-            (Carriage::Whole(_), JobBody::Whole(bytes)) => {
-                writer.put(&bytes);
-                None
-            }
-            (_, body) => Some(Upload::new(body, tie)),
-        };
-        let bytes = u32::try_from(writer.written()).expect("a slot and its blocks hold less");
         let terms = Terms {
             start_by: (Time::default() + start_by).as_nanos(),
             deadline: who.terms.deadline.as_nanos(),
             retry: who.terms.retry,
         };
-        let ticket = self.client.submit_draft(draft, bytes, terms);
+        let (ticket, upload) = match (carriage, body) {
+            (Carriage::Whole(_), JobBody::Whole(bytes)) => {
+                (self.submit_whole(draft, &bytes, terms), None)
+            }
+            (_, body) => {
+                let ticket = self.client.submit_message(draft, &self.buffer, terms);
+                (ticket, Some(Upload::new(body, tie)))
+            }
+        };
         Out { ticket, upload, down: Down::Unopened, done: false }
+    }
+
+    /// Submits what the buffer holds with a body behind it.
+    fn submit_whole(&mut self, draft: Draft, body: &[u8], terms: Terms) -> Ticket {
+        if body.len() <= COPY_BYTES_MAX {
+            self.buffer.extend_from_slice(body);
+            return self.client.submit_message(draft, &self.buffer, terms);
+        }
+        let mut writer = Writer::new(self.client.world(), self.client.payload(&draft));
+        writer.put(&self.buffer);
+        writer.put(body);
+        let bytes = u32::try_from(writer.written()).expect("a slot and its blocks hold less");
+        self.client.submit_draft(draft, bytes, terms)
     }
 
     /// Submits jobs from behind the slots, and refuses those that have waited enough.
