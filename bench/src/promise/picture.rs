@@ -152,10 +152,10 @@ const MARGIN: f64 = 20.0;
 const TOP: f64 = 86.0;
 const ROW: f64 = 30.0;
 const FOOT: f64 = 56.0;
-const PLOT: f64 = 320.0;
-const PLOT_WIDTH: f64 = 320.0;
+const PLOT: f64 = 345.0;
+const PLOT_WIDTH: f64 = 300.0;
 /// Right ends of the figures.
-const TIME: f64 = 735.0;
+const TIME: f64 = 732.0;
 const HEAVY: f64 = 840.0;
 const STYLE: &str = "
 svg { --page: #fdfdfb; --ink: #1d1f21; --soft: #5b6166; --rule: #d9dad6; --ours: #0a58a8; }
