@@ -86,7 +86,8 @@ impl Line<'_> {
             svg,
             format_args!(
                 "<line class=\"way\" x1=\"{from:.1}\" x2=\"{to:.1}\" y1=\"{middle}\" \
-                 y2=\"{middle}\"/><circle class=\"alone\" cx=\"{from:.1}\" cy=\"{middle}\" r=\"4\"/>\
+                 y2=\"{middle}\"/>\
+                 <circle class=\"alone\" cx=\"{from:.1}\" cy=\"{middle}\" r=\"4\"/>\
                  <circle class=\"beside\" cx=\"{to:.1}\" cy=\"{middle}\" r=\"6\"/>"
             ),
         );
@@ -163,7 +164,7 @@ svg { --page: #fdfdfb; --ink: #1d1f21; --soft: #5b6166; --rule: #d9dad6; --ours:
   svg { --page: #15171a; --ink: #e7e7e3; --soft: #a3a9af; --rule: #34383d; --ours: #79b8ff; }
 }
 .page { fill: var(--page); }
-text { fill: var(--ink); font: 13.5px system-ui, -apple-system, 'Segoe UI', 'Noto Sans', sans-serif; }
+text { fill: var(--ink); font: 13.5px system-ui, 'Segoe UI', 'Noto Sans', sans-serif; }
 .title { font-size: 18px; font-weight: 600; }
 .soft { fill: var(--soft); font-size: 12.5px; }
 .end { text-anchor: end; font-variant-numeric: tabular-nums; }

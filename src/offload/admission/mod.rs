@@ -208,8 +208,8 @@ impl<Job> Admission<Job> {
         }
     }
 
-    /// How long a job would probably wait; `None` without a living worker, or while nothing is
-    /// known of the rate at which jobs are done.
+    /// How long a job would probably wait; `None` without a living worker, or while nothing runs
+    /// and nothing is known of the rate at which jobs are done.
     #[must_use]
     pub fn estimate(&self) -> Option<Duration> {
         let PoolState { waiting, own_waiting, begun, completed, alive } = self.pool;
@@ -239,9 +239,9 @@ impl<Job> Admission<Job> {
 const QUEUE_WAIT_MIN: Duration = Duration::from_secs(1);
 /// As many jobs may be done one after the other while one waits.
 const QUEUE_WAIT_SERVICES: u32 = 4;
-/// This part of a job's patience is spare: an estimate is made of the jobs that were, and what was
-/// taken and is refused late has waited for nothing. With a quarter, full workers and jobs of one
-/// kind, one in some thousands is; the queue is still far longer than it has to be for full work.
+/// This part of a job's patience is spare: an estimate is made of the jobs that were, and a job
+/// that is taken and refused late has waited for nothing. Without a spare part about half of them
+/// are; the queue is still far longer with it than full workers need.
 const SPARE_PART: u32 = 4;
 /// Nobody is told to stay away for longer; the next estimate may be another one.
 const RETRY_AFTER_MAX: u32 = 3600;
