@@ -43,6 +43,7 @@ use crate::sys::channel::{Channel, FromChild, Received, ToChild};
 use crate::sys::memory::use_small_pages;
 use crate::sys::page::SharedPage;
 use crate::sys::process::PidFd;
+use crate::sys::schedule::take_short_turns;
 use crate::sys::signal::SignalFd;
 use crate::sys::terminate::on_terminate;
 use crate::sys::{clock, descriptors, poll};
@@ -135,6 +136,10 @@ pub fn run(setup: Setup) -> Result<End, StartError> {
     }
     if let Err(error) = use_small_pages() {
         tracing::debug!(%error, "memory may come in huge pages");
+    }
+    // Whatever else runs on this CPU, a request is not to wait for the end of its turn.
+    if let Err(error) = take_short_turns() {
+        tracing::debug!(%error, "requests may wait for others on the CPU");
     }
     executor::run(drive(setup)).map_err(StartError::System)?
 }

@@ -196,8 +196,8 @@ pub static POOL_OPTIONS: [OptionDef; 39] = [
         kind: Kind::Auto(&time(1, 86_400_000)),
         default: "auto",
         short: "longest wait of a job before a worker starts it",
-        long: "\"auto\" is four times the mean service time, at least 1s. What would wait \
-               longer is answered with 503 at once.",
+        long: "\"auto\" is four times the mean service time, at least 1s. What would \
+               probably wait for more than three quarters of it is answered with 503 at once.",
         cost: "nothing",
         change: Change::Reload,
         ..PLAIN

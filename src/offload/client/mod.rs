@@ -450,16 +450,23 @@ impl<W: World> Client<W> {
     pub fn pool_state(&self) -> PoolState {
         let layout = self.world.layout();
         let read = |word| self.world.load(word, Ordering::Relaxed);
-        let waiting = layout.shards().map(|shard| {
+        let waiting = |shard| {
             // The head first: the tail is never behind it.
             let head = read(layout.head(shard));
             let hints = read(layout.tail(shard)).wrapping_sub(head).min(layout.cells());
             hints + read(layout.queued(shard)).min(u32::MAX.into())
-        });
-        let ok = |worker| read(WorkerCounter::Ok.word(&self.world, worker));
+        };
+        let sum = |counter: WorkerCounter| {
+            let counts = layout.workers().map(|worker| read(counter.word(&self.world, worker)));
+            counts.fold(0, u64::wrapping_add)
+        };
+        let skipped =
+            sum(WorkerCounter::SkippedCancelled).wrapping_add(sum(WorkerCounter::SkippedExpired));
         PoolState {
-            waiting: waiting.sum(),
-            completed: layout.workers().map(ok).fold(0, u64::wrapping_add),
+            waiting: layout.shards().map(waiting).sum(),
+            own_waiting: waiting(self.shard),
+            begun: sum(WorkerCounter::Claimed).wrapping_sub(skipped),
+            completed: sum(WorkerCounter::Ok),
             alive: layout.workers().any(|worker| Life::unpack(read(layout.life(worker))).alive),
         }
     }

@@ -699,6 +699,7 @@ fn the_state_of_a_pool_can_be_told() {
     pool.ask(b"second", How::Whole);
     let state = pool.client.pool_state();
     assert_eq!((state.waiting, state.completed, state.alive), (9, 0, true));
+    assert_eq!((state.own_waiting, state.begun), (9, 0));
     let job = pool.job();
     assert!(!pool.client.is_idle() && !pool.client.is_work_waiting());
     pool.server.complete(job, 200, b"").unwrap();
@@ -707,6 +708,7 @@ fn the_state_of_a_pool_can_be_told() {
     pool.client.release(first.ticket);
     let state = pool.client.pool_state();
     assert_eq!((state.waiting, state.completed, state.alive), (8, 1, true));
+    assert_eq!((state.own_waiting, state.begun), (8, 1));
     pool.registry.bury(WORKER);
     assert!(!pool.client.pool_state().alive);
     let client = Client::attach(&plain, SHARD);
