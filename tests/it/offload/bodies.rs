@@ -9,41 +9,27 @@ use crate::harness::heavy;
 /// slot or of the blocks lies somewhere below the length that it is named after.
 const HEAD_BYTES: u64 = 700;
 
-#[track_caller]
-fn expect_echoed(what: &str, lengths: impl Iterator<Item = u64>) {
+#[test]
+fn bodies_of_every_length_by_every_way() {
     let _alone = heavy();
     let pool = Pool::start(demo());
-    let asks = lengths.flat_map(echoes).collect();
-    ask_all(pool.server.address, CLIENTS, asks).expect_all_right(what);
-    pool.expect_as_before(what);
-    pool.server.stop();
-}
-
-#[test]
-fn bodies_at_all_borders() {
-    let lengths = BORDERS.iter().flat_map(|&bytes| [bytes, bytes]);
-    expect_echoed("bodies at all borders", lengths.chain([1 << 20, 3 << 20]));
-}
-
-#[test]
-fn bodies_around_the_length_of_a_slot() {
-    let lengths = (SLOT_BYTES - HEAD_BYTES..=SLOT_BYTES + 2).chain(0..20);
-    expect_echoed("bodies around a slot", lengths);
-}
-
-#[test]
-fn bodies_around_the_length_of_a_block() {
-    let all = BLOCK_BYTES - HEAD_BYTES..=BLOCK_BYTES + 2;
-    expect_echoed("bodies around a block", all.step_by(3));
-}
-
-#[test]
-fn bodies_around_the_length_of_all_blocks() {
+    let expect_echoed = |what: &str, lengths: &mut dyn Iterator<Item = u64>| {
+        let asks = lengths.flat_map(echoes).collect();
+        ask_all(pool.server.address, CLIENTS, asks).expect_all_right(what);
+    };
+    let twice = BORDERS.iter().flat_map(|&bytes| [bytes, bytes]);
+    expect_echoed("bodies at all borders", &mut twice.chain([1 << 20, 3 << 20]));
+    let slot = SLOT_BYTES - HEAD_BYTES..=SLOT_BYTES + 2;
+    expect_echoed("bodies around a slot", &mut slot.chain(0..20));
+    let block = BLOCK_BYTES - HEAD_BYTES..=BLOCK_BYTES + 2;
+    expect_echoed("bodies around a block", &mut block.step_by(7));
     let around = |blocks: u64| {
         let end = blocks * BLOCK_BYTES;
-        (end - HEAD_BYTES..=end + 2).step_by(29)
+        (end - HEAD_BYTES..=end + 2).step_by(61)
     };
-    expect_echoed("bodies around all blocks", BLOCKS.into_iter().flat_map(around));
+    expect_echoed("bodies around all blocks", &mut BLOCKS.into_iter().flat_map(around));
+    pool.expect_as_before("bodies of every length");
+    pool.server.stop();
 }
 
 #[test]
