@@ -67,7 +67,7 @@ kills: ## real processes of the slot protocol die and write garbage (a part of t
 	@tools/setup cargo cc python3
 	cargo test --locked --test offload -- $(ARGS)
 
-tsan: ## the slot protocol under ThreadSanitizer, and a late write that it must report
+tsan: ## not built yet: the slot protocol under ThreadSanitizer, and a late write to report
 	@tools/setup cargo cc
 	RUSTC_BOOTSTRAP=1 \
 	RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer --cfg corewise_tsan" \
