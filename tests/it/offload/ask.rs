@@ -226,7 +226,7 @@ fn compare(at: u64, bytes: &[u8], expected: impl Fn(usize) -> u8) -> Result<(), 
 /// so that what comes from another request, or twice, or out of order, is seen.
 fn fill(id: u64, at: u64, out: &mut [u8]) {
     for (place, byte) in (at..).zip(out) {
-        *byte = (scatter(id << 32 | place / 8) >> (8 * (place % 8))) as u8;
+        *byte = (scatter((id << 32) | (place / 8)) >> (8 * (place % 8))) as u8;
     }
 }
 

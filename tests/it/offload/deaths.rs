@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use super::ask::scatter;
 use super::clients::Load;
 use super::ledger::{Entry, Fate};
-use super::{CLIENTS, Pool, WORKERS, beside, demo, died_at_most, kill, mixed, story};
+use super::{CLIENTS, Pool, WORKERS, beside, demo, died_at_most, kill, mixed, story, times};
 use crate::harness::process;
 use crate::harness::{heavy, pause, send_signal, wait_until};
 
@@ -32,22 +32,14 @@ fn expect_one_burn_a_death(ledger: &super::Ledger, kills: usize) {
 
 #[test]
 fn workers_killed_at_random() {
-    let kills = 12;
-    let ledger = story("random deaths", demo(), died_at_most, |pool| kill_at_random(pool, kills));
-    expect_one_burn_a_death(&ledger, kills);
-}
-
-#[test]
-#[ignore = "takes minutes; part of make soak"]
-fn workers_killed_at_random_for_long() {
-    let kills = 600;
+    let kills = times(12);
     let ledger = story("random deaths", demo(), died_at_most, |pool| kill_at_random(pool, kills));
     expect_one_burn_a_death(&ledger, kills);
 }
 
 #[test]
 fn all_workers_killed_at_once() {
-    let rounds = 5;
+    let rounds = times(5);
     let ledger = story("deaths of all", demo(), died_at_most, |pool| {
         for _ in 0..rounds {
             let workers = pool.workers();
@@ -63,7 +55,7 @@ fn all_workers_killed_at_once() {
 
 #[test]
 fn the_same_worker_killed_twenty_times_as_it_comes_back() {
-    let deaths = 20;
+    let deaths = times(20);
     let ledger = story("twenty deaths of one", demo(), died_at_most, |pool| {
         let mut last = 0;
         for _ in 0..deaths {
@@ -80,7 +72,7 @@ fn the_same_worker_killed_twenty_times_as_it_comes_back() {
 
 #[test]
 fn a_worker_that_dies_twice_between_two_looks_of_the_shard() {
-    let rounds = 3;
+    let rounds = times(3);
     let demo = demo().set("server.shard-stall", "120s");
     let ledger = story("two deaths between two looks", demo, died_at_most, |pool| {
         let shard = pool.server.shards()[0].pid;
@@ -111,7 +103,7 @@ fn a_shard_killed_with_jobs_in_flight() {
     let pool = Pool::start(demo());
     let workers = pool.workers();
     let load = Load::endless(pool.server.address, CLIENTS, mixed);
-    let deaths = 6;
+    let deaths = times(6);
     for _ in 0..deaths {
         pause(Duration::from_millis(250));
         let shard = pool.server.shards()[0].pid;
@@ -134,7 +126,7 @@ fn shard_and_worker_killed_together() {
     let _alone = heavy();
     let pool = Pool::start(demo());
     let load = Load::endless(pool.server.address, CLIENTS, mixed);
-    for round in 0..6 {
+    for round in 0..times(6) {
         pause(Duration::from_millis(200));
         let shard = pool.server.shards()[0].pid;
         if round % 2 == 0 {
@@ -153,19 +145,18 @@ fn shard_and_worker_killed_together() {
 }
 
 #[test]
-#[ignore = "takes minutes; part of make soak"]
-fn everything_killed_and_stopped_at_random_for_long() {
+fn everything_killed_and_stopped_at_random() {
     let _alone = heavy();
     let demo = demo().set("server.shard-stall", "120s");
     let pool = Pool::start(demo);
     let allowed = |entry: &Entry| shard_died_at_most(entry) || died_at_most(entry);
     let load = Load::endless(pool.server.address, CLIENTS, mixed);
-    for round in 0..1000 {
+    for round in 0..times(30) as u64 {
         pause(Duration::from_millis(100));
         let dice = scatter(round);
         let targets = [pool.worker(0), pool.worker(1), pool.server.shards().into_iter().next()];
         let Some(target) = &targets[(dice >> 8) as usize % targets.len()] else { continue };
-        if dice % 3 == 0 && process::is_alive(target.pid) {
+        if dice.is_multiple_of(3) && process::is_alive(target.pid) {
             send_signal(target.pid, Signal::STOP);
             pause(Duration::from_millis(dice >> 16 & 0xff));
             send_signal(target.pid, Signal::CONT);
@@ -173,8 +164,8 @@ fn everything_killed_and_stopped_at_random_for_long() {
             kill(target.pid);
         }
     }
-    load.finish().expect("a thousand faults", allowed);
-    pool.expect_as_before("a thousand faults");
-    beside(&pool, "after a thousand faults", Entry::is_right, |_| pause(Duration::from_secs(1)));
+    load.finish().expect("many faults", allowed);
+    pool.expect_as_before("many faults");
+    beside(&pool, "after many faults", Entry::is_right, |_| pause(Duration::from_secs(1)));
     pool.server.stop();
 }

@@ -1,6 +1,8 @@
 //! Handlers that do the worst: their request gets an answer, their worker is replaced where it
 //! must be, the log says what happened, and nobody else notices.
 
+use std::time::Duration;
+
 use super::ask::Ask;
 use super::clients::ask_all;
 use super::ledger::Fate;
@@ -64,7 +66,7 @@ fn every_way_in_which_a_handler_can_fail_costs_its_own_request_alone() {
 #[test]
 fn an_endless_loop_is_answered_at_its_deadline_and_costs_one_worker() {
     let _alone = heavy();
-    let demo = demo().set("pool.cpu.request.timeout", "2s").set("pool.cpu.request.force", "300ms");
+    let demo = demo().deadline(Duration::from_secs(2)).set("pool.cpu.request.force", "300ms");
     let pool = Pool::start(demo);
     let log = ["does not come back", "cpu/", "ran_ms", "GET /hang"];
     check(&pool, "/hang", &[504], Worker::Dies, &log);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::ask::{Ask, Leave, scatter};
 use super::clients::{Load, ask_all};
 use super::ledger::{Entry, Fate};
-use super::{BLOCK_BYTES, CLIENTS, Pool, WORKERS, demo, story};
+use super::{BLOCK_BYTES, CLIENTS, Pool, WORKERS, demo, story, times};
 use crate::harness::{heavy, need_descriptors, pause, process, wait_until};
 
 /// Somebody who leaves: before the request is complete, while it waits or runs, while the answer
@@ -30,7 +30,7 @@ fn leaver(id: u64) -> Ask {
 #[test]
 fn clients_that_leave_before_while_and_after() {
     story("clients that leave", demo(), Entry::is_right, |pool| {
-        let asks = (0..400).map(leaver).collect();
+        let asks = (0..times(400) as u64).map(leaver).collect();
         let ledger = ask_all(pool.server.address, 16, asks);
         ledger.expect("leavers", |entry| entry.is_right() || entry.fate == Fate::Left);
         let left = ledger.count(|entry| entry.fate == Fate::Left);
@@ -62,7 +62,7 @@ const CROWD: usize = 100;
 
 /// Whether this one of the crowd stays until its end: every fifth does.
 fn stays(index: usize) -> bool {
-    index % 5 == 0
+    index.is_multiple_of(5)
 }
 
 #[test]

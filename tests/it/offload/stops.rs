@@ -7,19 +7,14 @@ use rustix::process::Signal;
 use super::ask::Ask;
 use super::clients::ask_all;
 use super::ledger::{Entry, Fate};
-use super::{CLIENTS, Pool, WORKERS, demo, died_at_most, kill, story};
+use super::{CLIENTS, Pool, WORKERS, demo, died_at_most, kill, stop, story, times};
 use crate::harness::process::{self, Process};
 use crate::harness::{heavy, pause, send_signal, wait_for_exit, wait_until};
-
-fn stop(process: &Process) {
-    send_signal(process.pid, Signal::STOP);
-    wait_until("it is stopped", || process::is_stopped(process.pid));
-}
 
 /// Stops some workers for a while, again and again; they are still the same afterwards.
 fn stop_for_a_while(pool: &Pool, count: usize) {
     let workers = pool.workers();
-    for round in 0..4 {
+    for round in 0..times(4) {
         let stopped: Vec<&Process> = workers.iter().cycle().skip(round).take(count).collect();
         stopped.iter().for_each(|worker| stop(worker));
         pause(Duration::from_millis(300));
@@ -46,7 +41,7 @@ fn late_at_most(entry: &Entry) -> bool {
 
 #[test]
 fn a_worker_that_stays_stopped_is_ended_at_the_deadline_of_its_job() {
-    let demo = demo().set("pool.cpu.request.timeout", "1s").set("pool.cpu.request.force", "300ms");
+    let demo = demo().deadline(Duration::from_secs(1)).set("pool.cpu.request.force", "300ms");
     story("a worker that stays stopped", demo, late_at_most, |pool| {
         let worker = pool.worker(0).unwrap();
         // A stopped worker without a job harms nobody, and nobody ends it: stop one that works.
@@ -66,11 +61,11 @@ fn a_worker_that_stays_stopped_is_ended_at_the_deadline_of_its_job() {
 #[test]
 fn a_deadline_that_passes_before_a_late_return() {
     let _alone = heavy();
-    let demo = demo().set("pool.cpu.request.timeout", "400ms").set("pool.cpu.request.force", "60s");
+    let demo = demo().deadline(Duration::from_secs(1)).set("pool.cpu.request.force", "60s");
     let pool = Pool::start(demo);
     let workers = pool.workers();
-    for round in 0..3 {
-        let asks = vec![Ask::burn(12_000), Ask::burn(12_000), Ask::sleep(1200), Ask::sleep(1200)];
+    for round in 0..times(2) {
+        let asks = vec![Ask::burn(20_000), Ask::burn(20_000), Ask::sleep(2000), Ask::sleep(2000)];
         let ledger = ask_all(pool.server.address, CLIENTS, asks);
         // The sleepers may still wait for a worker when their time is up: then they never began.
         ledger.expect("too late", |entry| match entry.kind {
@@ -88,31 +83,24 @@ fn a_deadline_that_passes_before_a_late_return() {
     pool.server.stop();
 }
 
-/// A supervisor that stands still: a worker dies meanwhile, and nobody can say so.
-#[track_caller]
-fn supervisor_stopped_for(span: Duration) {
+/// A worker dies while the supervisor stands still, and nobody can say so.
+#[test]
+fn a_supervisor_that_is_stopped() {
+    // Ten seconds where there is time for them.
+    let span = Duration::from_secs(times(2).min(10) as u64);
     story("a stopped supervisor", demo(), died_at_most, |pool| {
         let supervisor = pool.server.pid();
+        let shards = pool.server.shards();
         pause(Duration::from_millis(200));
         send_signal(supervisor, Signal::STOP);
         wait_until("it is stopped", || process::is_stopped(supervisor));
-        let worker = pool.worker(0).unwrap();
+        let (worker, kept) = (pool.worker(0).unwrap(), pool.worker(1).unwrap());
         pause(span / 2);
         kill(worker.pid);
         pause(span / 2);
         send_signal(supervisor, Signal::CONT);
         pool.expect_replaced(&worker);
-        assert_eq!(pool.server.shards().len(), 1);
+        assert_eq!(pool.worker(1), Some(kept), "nobody else is to blame");
+        assert_eq!(pool.server.shards(), shards);
     });
-}
-
-#[test]
-fn a_supervisor_stopped_for_two_seconds() {
-    supervisor_stopped_for(Duration::from_secs(2));
-}
-
-#[test]
-#[ignore = "takes long; part of make soak"]
-fn a_supervisor_stopped_for_ten_seconds() {
-    supervisor_stopped_for(Duration::from_secs(10));
 }
