@@ -107,6 +107,7 @@ impl Call {
         Ok((ticket, Self { number, request, sent, said, answer, heard }))
     }
 
+    #[cfg(not(corewise_tsan))]
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
@@ -205,10 +206,12 @@ impl Task {
         Self { job, number, request, heard, sent: 0, opened: false, withdrawn: false }
     }
 
+    #[cfg(not(corewise_tsan))]
     pub(crate) fn id(&self) -> JobId {
         self.job.id()
     }
 
+    #[cfg(not(corewise_tsan))]
     pub(crate) fn number(&self) -> u64 {
         self.number
     }

@@ -417,11 +417,6 @@ impl Server {
         self.tree().into_iter().map(process::memory_bytes).sum()
     }
 
-    /// Memory of the whole tree that is neither a file nor the memory of a pool.
-    pub(crate) fn anonymous_bytes(&self) -> u64 {
-        self.tree().into_iter().map(process::anonymous_bytes).sum()
-    }
-
     /// Open descriptors of the whole tree.
     pub(crate) fn descriptors(&self) -> usize {
         self.tree().into_iter().map(process::descriptors).sum()

@@ -109,6 +109,13 @@ pub(crate) fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 
+/// What the descriptors are that a process has open.
+pub(crate) fn descriptors_open(pid: u32) -> Vec<String> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let links = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
+    links.map(|link| link.display().to_string()).collect()
+}
+
 /// Proportional memory of a process in bytes.
 pub(crate) fn memory_bytes(pid: u32) -> u64 {
     mapped_bytes(pid, "Pss:")

@@ -203,6 +203,8 @@ impl Clients {
 struct Lane {
     stream: Option<TcpStream>,
     asked: Option<Asked>,
+    /// What the connection was used for last; for people.
+    before: String,
 }
 
 /// A request that is out.
@@ -232,6 +234,7 @@ impl Lane {
     fn begin(&mut self, address: SocketAddr, id: u64, ask: Ask) -> Result<(), Entry> {
         let asked = Asked::new(id, ask);
         if self.stream.is_none() {
+            self.before.clear();
             match open(address, asked.ask.manners.reads.is_some()) {
                 Ok(stream) => self.stream = Some(stream),
                 Err(error) => return Err(asked.entry(Fate::Refused, error.to_string())),
@@ -254,6 +257,9 @@ impl Lane {
         let (stream, asked) = (self.stream.as_mut()?, self.asked.as_mut()?);
         let (fate, note) = asked.turn(stream, scratch, now)?;
         let asked = self.asked.take()?;
+        let before = format!("{} that ended as {fate:?}", asked.ask.kind);
+        let before = std::mem::replace(&mut self.before, before);
+        let note = if before.is_empty() { note } else { format!("{note} (behind {before})") };
         if fate == Fate::Left && asked.id % 2 == 0 {
             // Half of those that leave say nothing, the others say it rudely.
             let _ = set_socket_linger(self.stream.as_ref()?, Some(Duration::ZERO));
@@ -418,8 +424,12 @@ impl Asked {
     fn leaves_the_connection(&self, fate: Fate) -> bool {
         let head = self.reader.head.as_ref();
         let slow = self.ask.manners.reads.is_some();
+        // An answer without the body of the request: the server reads on, up to a bound, and how
+        // much of a chunked body is left shows only while it is read. It may close behind it.
+        let early = self.ask.is_chunked() && fate != Fate::Answered(200);
         matches!(fate, Fate::Answered(_))
             && !slow
+            && !early
             && !self.deaf
             && !self.has_more_to_send()
             && head.is_some_and(|head| !head.connection("close"))

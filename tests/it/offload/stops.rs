@@ -41,7 +41,8 @@ fn late_at_most(entry: &Entry) -> bool {
 
 #[test]
 fn a_worker_that_stays_stopped_is_ended_at_the_deadline_of_its_job() {
-    let demo = demo().deadline(Duration::from_secs(1)).set("pool.cpu.request.force", "300ms");
+    let demo = demo().deadline(Duration::from_secs(1));
+    let demo = demo.set("pool.cpu.request.force", "300ms").set("pool.cpu.request.idle", "1s");
     story("a worker that stays stopped", demo, late_at_most, |pool| {
         let worker = pool.worker(0).unwrap();
         // A stopped worker without a job harms nobody, and nobody ends it: stop one that works.
@@ -51,6 +52,7 @@ fn a_worker_that_stays_stopped_is_ended_at_the_deadline_of_its_job() {
                 break;
             }
             send_signal(worker.pid, Signal::CONT);
+            pause(Duration::from_millis(50));
         }
         pool.expect_replaced(&worker);
         let kept = pool.worker(1).unwrap();
