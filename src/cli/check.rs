@@ -1,9 +1,6 @@
 //! `corewise check`: everything that is wrong, in one run; then every value with where it came
 //! from, how a change of it takes effect, and what the system does not grant.
 
-use std::io;
-use std::net::SocketAddr;
-
 use serde_json::json;
 
 use super::output::{Paint, Tone, WIDTH, complain, wrap, write, write_json};
@@ -11,9 +8,9 @@ use super::{Ask, Probe, read_machine, refuse, resolve_for, values};
 use crate::config::grants::{ADDRESS_TAKEN, Finding, Grants};
 use crate::config::route::nothing_to_serve;
 use crate::config::value::counted;
-use crate::config::{Config, Notice, Purpose, Settings};
+use crate::config::{Address, Config, Notice, Purpose, Settings};
 use crate::exit::Exit;
-use crate::net::listener::try_address;
+use crate::net::listener::{BindError, try_address, try_path};
 use crate::sys::host::Host;
 use crate::sys::procfs::{Holder, listener_holder};
 
@@ -98,18 +95,24 @@ pub(super) fn ask_the_system(config: &mut Config, probe: Probe<'_>) -> Vec<Findi
     findings
 }
 
-fn refused_addresses(addresses: &[SocketAddr]) -> Vec<Finding> {
-    let has_v4 = |port| addresses.iter().any(|other| other.is_ipv4() && other.port() == port);
+fn refused_addresses(addresses: &[Address]) -> Vec<Finding> {
+    let tcp = || addresses.iter().filter_map(Address::tcp);
+    let has_v4 = |port| tcp().any(|other| other.is_ipv4() && other.port() == port);
     let refused = addresses.iter().filter_map(|address| {
-        let error = try_address(*address, has_v4(address.port())).err()?;
-        Some(judge(*address, &error.error, listener_holder(*address)))
+        let tried = match address {
+            Address::Tcp(address) => try_address(*address, has_v4(address.port())),
+            Address::Unix(unix) => try_path(&unix.path),
+            // They are there when the server is started, and not when somebody asks.
+            Address::Descriptor(_) | Address::Systemd(_) => Ok(()),
+        };
+        Some(judge(address, &tried.err()?, address.tcp().and_then(listener_holder)))
     });
     refused.collect()
 }
 
-fn judge(address: SocketAddr, refused: &io::Error, holder: Option<Holder>) -> Finding {
+fn judge(address: &Address, refused: &BindError, holder: Option<Holder>) -> Finding {
     let is_ours = holder.as_ref().is_some_and(|holder| holder.name == OWN_NAME);
-    let finding = Finding::of_address(address, refused, holder);
+    let finding = Finding::of_address(address, refused.step, &refused.error, holder);
     if is_ours { beside_ourselves(finding) } else { finding }
 }
 
@@ -150,17 +153,26 @@ const OWN_NAME: &str = "corewise";
 mod tests {
     use super::*;
     use crate::config::Machine;
+    use std::io;
 
     fn finding(name: &str) -> Finding {
         let holder = Some(Holder { pid: 7, name: name.into() });
-        let taken = io::ErrorKind::AddrInUse.into();
-        judge("127.0.0.1:80".parse().unwrap(), &taken, holder)
+        let taken = bind_error(io::ErrorKind::AddrInUse);
+        judge(&tcp("127.0.0.1:80"), &taken, holder)
     }
 
     fn exit_with<const N: usize>(findings: [Finding; N]) -> Exit {
         let machine = Machine::uniform(&[0, 1], &[0, 1]);
         let (config, settings) = (Config::of_defaults(&machine), Settings::defaults());
         Checked { config, settings, findings: findings.into() }.exit()
+    }
+
+    fn tcp(text: &str) -> Address {
+        Address::Tcp(text.parse().unwrap())
+    }
+
+    fn bind_error(kind: io::ErrorKind) -> BindError {
+        BindError { step: "bind", error: kind.into() }
     }
 
     #[test]
@@ -175,8 +187,8 @@ mod tests {
 error[E0401]: cannot listen on 127.0.0.1:80: the port is taken by pid 7 (nginx)
   = help: stop that process, or listen elsewhere with --bind";
         assert_eq!(shown, expected);
-        let forbidden = io::ErrorKind::PermissionDenied.into();
-        let shown = show(&judge("0.0.0.0:80".parse().unwrap(), &forbidden, None), Paint::Off);
+        let forbidden = bind_error(io::ErrorKind::PermissionDenied);
+        let shown = show(&judge(&tcp("0.0.0.0:80"), &forbidden, None), Paint::Off);
         assert!(shown.lines().count() > 3, "{shown}");
         assert!(shown.lines().all(|line| line.len() <= WIDTH), "{shown}");
     }

@@ -7,7 +7,7 @@ use super::output::{Paint, Tone, WIDTH, wrap};
 use super::{Trouble, faults};
 use crate::config::grants::LOCKED_BYTES_PER_SHARD;
 use crate::config::value::counted;
-use crate::config::{Config, Faults, Machine};
+use crate::config::{Address, Config, Faults, Machine};
 use crate::exit::Exit;
 use crate::sys::host::Host;
 
@@ -264,7 +264,13 @@ fn half_open_queue(host: &Host, config: &Config) -> Check {
 }
 
 fn ports(host: &Host, config: &Config) -> Check {
-    let ports: Vec<u16> = config.server.listen.iter().map(std::net::SocketAddr::port).collect();
+    let ports: Vec<u16> = config
+        .server
+        .listen
+        .iter()
+        .filter_map(Address::tcp)
+        .map(|address| address.port())
+        .collect();
     let clash = |(first, last): (u16, u16)| {
         ports.iter().copied().find(|port| *port != 0 && (first..=last).contains(port))
     };

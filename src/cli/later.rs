@@ -87,7 +87,7 @@ const fn foreign(
 /// Those of gunicorn, uvicorn and functions-framework that no setting has as its flag. Of what
 /// never comes, "it" is the server.
 static LATER: &[Later] = &[
-    later("uds", "listens on a Unix socket", "listen on an address with --bind"),
+    later("uds", "listens on a Unix socket", "write --bind unix:/run/app.sock"),
     later("reload", "starts again when a source file changes", ""),
     later("env-file", "reads the environment of an application from a file", ""),
     later("factory", "calls the application's name to make it", ""),

@@ -500,6 +500,23 @@ pub static CODES: &[Code] = &[
         remedy: "Raise the hard limit (ulimit -Hn, LimitNOFILE= in a unit file, --ulimit nofile \
                  for docker), or start fewer workers.",
     },
+    Code {
+        code: "E0415",
+        title: "a user that nobody can become",
+        meaning: "Shards, templates and workers are to run as server.user. There is no such user, \
+                  or this process may not become it: only root may become others.",
+        example: Example::Situation("server.user = \"www-data\", started by somebody else"),
+        remedy: "Name a user that `getent passwd` shows and start the server as root; or leave \
+                 server.user empty and start it as that user.",
+    },
+    Code {
+        code: "E0416",
+        title: "a folder where no socket can be made",
+        meaning: "An address like unix:/run/app.sock is a file, and this user may make none in \
+                  that folder.",
+        example: Example::Situation("corewise run --bind unix:/run/app.sock, not as root"),
+        remedy: "Use a folder of this user. RuntimeDirectory=app in a systemd unit makes /run/app.",
+    },
 ];
 
 #[cfg(test)]

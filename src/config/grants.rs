@@ -3,8 +3,9 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 
-use super::Config;
+use super::{Address, Config};
 use crate::exit::Exit;
 use crate::sys::descriptors;
 use crate::sys::host::Host;
@@ -93,45 +94,43 @@ impl Grants {
 }
 
 impl Finding {
-    /// An address that cannot be listened on. `refused` is what the system said, `holder` who has
-    /// it, where that is known.
+    /// An address that cannot be listened on. `refused` is what the system said to `step`, `holder`
+    /// who has it, where that is known.
     #[must_use]
-    pub fn of_address(address: SocketAddr, refused: &io::Error, holder: Option<Holder>) -> Self {
-        let (code, exit, reason, fix) = match refused.kind() {
-            io::ErrorKind::AddrInUse => {
-                let holder = holder.map_or_else(
-                    || "a process of somebody else".to_owned(),
-                    |holder| format!("pid {} ({})", holder.pid, holder.name),
-                );
-                let fix = "stop that process, or listen elsewhere with --bind".to_owned();
-                (ADDRESS_TAKEN, Exit::System, format!("the port is taken by {holder}"), fix)
+    pub fn of_address(
+        address: &Address,
+        step: &str,
+        refused: &io::Error,
+        holder: Option<Holder>,
+    ) -> Self {
+        let (code, exit, reason, fix) = match address {
+            Address::Tcp(address) => of_tcp(*address, refused, holder),
+            Address::Unix(unix) => of_path(&unix.path, step, refused),
+            Address::Descriptor(_) => {
+                let fix = "start it with a listening socket as that descriptor, or listen \
+                           elsewhere with --bind";
+                (ADDRESS_REFUSED, Exit::System, format!("{step}: {refused}"), fix.to_owned())
             }
-            io::ErrorKind::PermissionDenied => {
-                let port = address.port();
-                let fix = format!(
-                    "use a port from 1024 on, or give the program CAP_NET_BIND_SERVICE \
-                     (setcap cap_net_bind_service=+ep), or allow it to everybody: \
-                     sysctl -w net.ipv4.ip_unprivileged_port_start={port}"
-                );
-                (
-                    PORT_FORBIDDEN,
-                    Exit::Permission,
-                    format!("this user may not use port {port}"),
-                    fix,
-                )
-            }
-            io::ErrorKind::AddrNotAvailable => {
-                let fix = "use 0.0.0.0 for every address, or one that `ip address` shows";
-                let reason = "this machine does not have that address".to_owned();
-                (ADDRESS_ABSENT, Exit::System, reason, fix.to_owned())
-            }
-            _ => {
-                let fix = "listen elsewhere with --bind".to_owned();
-                (ADDRESS_REFUSED, Exit::System, refused.to_string(), fix)
+            Address::Systemd(name) => {
+                let fix = format!("write FileDescriptorName={name} into the socket unit");
+                (ADDRESS_REFUSED, Exit::System, format!("{step}: {refused}"), fix)
             }
         };
         let message = format!("cannot listen on {address}: {reason}");
         Self { code, exit: Some(exit), message, fix }
+    }
+
+    /// The user that everybody shall become cannot be had.
+    #[must_use]
+    pub fn of_user(name: &str, refused: &io::Error) -> Self {
+        let (exit, fix) = match refused.kind() {
+            io::ErrorKind::PermissionDenied => {
+                (Exit::Permission, "start the server as root, or leave server.user empty")
+            }
+            _ => (Exit::Config, "name a user that `getent passwd` shows"),
+        };
+        let message = format!("cannot become the user `{name}`: {refused}");
+        Self { code: USER_REFUSED, exit: Some(exit), message, fix: fix.to_owned() }
     }
 
     /// No engine works here.
@@ -176,6 +175,78 @@ impl Finding {
     }
 }
 
+/// Why an address of TCP is refused: code, exit, reason, fix.
+fn of_tcp(
+    address: SocketAddr,
+    refused: &io::Error,
+    holder: Option<Holder>,
+) -> (&'static str, Exit, String, String) {
+    match refused.kind() {
+        io::ErrorKind::AddrInUse => {
+            let holder = holder.map_or_else(
+                || "a process of somebody else".to_owned(),
+                |holder| format!("pid {} ({})", holder.pid, holder.name),
+            );
+            let fix = "stop that process, or listen elsewhere with --bind".to_owned();
+            (ADDRESS_TAKEN, Exit::System, format!("the port is taken by {holder}"), fix)
+        }
+        io::ErrorKind::PermissionDenied => {
+            let port = address.port();
+            let fix = format!(
+                "use a port from 1024 on, or give the program CAP_NET_BIND_SERVICE \
+                 (setcap cap_net_bind_service=+ep), or allow it to everybody: \
+                 sysctl -w net.ipv4.ip_unprivileged_port_start={port}"
+            );
+            (PORT_FORBIDDEN, Exit::Permission, format!("this user may not use port {port}"), fix)
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            let fix = "use 0.0.0.0 for every address, or one that `ip address` shows";
+            let reason = "this machine does not have that address".to_owned();
+            (ADDRESS_ABSENT, Exit::System, reason, fix.to_owned())
+        }
+        _ => {
+            let fix = "listen elsewhere with --bind".to_owned();
+            (ADDRESS_REFUSED, Exit::System, refused.to_string(), fix)
+        }
+    }
+}
+
+/// The same of a path.
+fn of_path(path: &Path, step: &str, refused: &io::Error) -> (&'static str, Exit, String, String) {
+    let (code, exit, reason, fix) = match refused.kind() {
+        io::ErrorKind::AddrInUse => (
+            ADDRESS_TAKEN,
+            Exit::System,
+            "another process listens there".to_owned(),
+            "stop that process (`ss -xlp` shows it), or listen elsewhere with --bind",
+        ),
+        io::ErrorKind::AlreadyExists => {
+            let reason = "a file that is no socket is there".to_owned();
+            (ADDRESS_REFUSED, Exit::System, reason, "remove it, or listen elsewhere with --bind")
+        }
+        io::ErrorKind::NotFound => {
+            let folder = path.parent().unwrap_or(path).display();
+            let reason = format!("the folder {folder} does not exist");
+            (
+                ADDRESS_REFUSED,
+                Exit::System,
+                reason,
+                "make it (RuntimeDirectory= of a systemd unit does)",
+            )
+        }
+        io::ErrorKind::PermissionDenied => {
+            let reason = "this user may not make a file there".to_owned();
+            let fix = "use a folder of this user (RuntimeDirectory= of a systemd unit makes one)";
+            (PATH_FORBIDDEN, Exit::Permission, reason, fix)
+        }
+        _ => {
+            let reason = format!("{step}: {refused}");
+            (ADDRESS_REFUSED, Exit::System, reason, "listen elsewhere with --bind")
+        }
+    };
+    (code, exit, reason, fix.to_owned())
+}
+
 /// Descriptors that a shard needs for itself: listeners, rings, timers, doorbells.
 const OWN_DESCRIPTORS: u64 = 48;
 /// What the rings of one shard lock.
@@ -201,11 +272,15 @@ pub const SHORT_QUEUE: &str = "E0408";
 pub const POOL_MEMORY: &str = "E0409";
 /// Too few descriptors for a pool.
 pub const POOL_DESCRIPTORS: &str = "E0410";
+/// A user that nobody can become.
+pub const USER_REFUSED: &str = "E0415";
+/// A folder in which this user may make no socket.
+pub const PATH_FORBIDDEN: &str = "E0416";
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Machine, Sources};
+    use crate::config::{Machine, Sources, UnixAddress};
 
     fn config() -> Config {
         let machine = Machine::uniform(&[0, 1], &[0, 1]);
@@ -240,11 +315,14 @@ mod tests {
         assert!(findings[2].fix.ends_with("somaxconn=4096"), "{findings:?}");
     }
 
+    fn of_local(kind: io::ErrorKind, holder: Option<Holder>) -> Finding {
+        let address = Address::Tcp("127.0.0.1:80".parse().unwrap());
+        Finding::of_address(&address, "bind", &kind.into(), holder)
+    }
+
     #[track_caller]
     fn check(kind: io::ErrorKind, code: &str, exit: Exit, message: &str, fix: &str) {
-        let holder = Some(Holder { pid: 7, name: "nginx".into() });
-        let address = "127.0.0.1:80".parse().unwrap();
-        let finding = Finding::of_address(address, &kind.into(), holder);
+        let finding = of_local(kind, Some(Holder { pid: 7, name: "nginx".into() }));
         assert_eq!((finding.code, finding.exit), (code, Some(exit)));
         assert!(finding.message.contains(message), "{finding:?}");
         assert!(finding.fix.contains(fix), "{finding:?}");
@@ -274,7 +352,33 @@ mod tests {
         check(PermissionDenied, PORT_FORBIDDEN, Exit::Permission, "port 80", "port_start=80");
         check(AddrNotAvailable, ADDRESS_ABSENT, Exit::System, "does not have", "0.0.0.0");
         check(OutOfMemory, ADDRESS_REFUSED, Exit::System, "out of memory", "--bind");
-        let unknown = Finding::of_address("127.0.0.1:80".parse().unwrap(), &AddrInUse.into(), None);
+        let unknown = of_local(AddrInUse, None);
         assert!(unknown.message.ends_with("taken by a process of somebody else"), "{unknown:?}");
+    }
+
+    #[track_caller]
+    fn check_path(kind: io::ErrorKind, code: &str, exit: Exit, message: &str) {
+        let unix = UnixAddress { path: "/run/app/a.sock".into(), mode: None };
+        let finding = Finding::of_address(&Address::Unix(unix), "bind", &kind.into(), None);
+        assert_eq!((finding.code, finding.exit), (code, Some(exit)));
+        assert!(finding.message.contains(message) && !finding.fix.is_empty(), "{finding:?}");
+    }
+
+    #[test]
+    fn so_does_a_path() {
+        use io::ErrorKind::{AddrInUse, AlreadyExists, NotFound, PermissionDenied};
+        check_path(AddrInUse, ADDRESS_TAKEN, Exit::System, "another process listens");
+        check_path(AlreadyExists, ADDRESS_REFUSED, Exit::System, "no socket");
+        check_path(NotFound, ADDRESS_REFUSED, Exit::System, "folder /run/app does not exist");
+        check_path(PermissionDenied, PATH_FORBIDDEN, Exit::Permission, "may not make a file");
+    }
+
+    #[test]
+    fn a_user_that_cannot_be_had_is_said() {
+        let absent = Finding::of_user("web", &io::ErrorKind::NotFound.into());
+        assert_eq!((absent.code, absent.exit), (USER_REFUSED, Some(Exit::Config)));
+        let forbidden = Finding::of_user("web", &io::ErrorKind::PermissionDenied.into());
+        assert_eq!(forbidden.exit, Some(Exit::Permission));
+        assert!(forbidden.message.contains("`web`") && forbidden.fix.contains("root"));
     }
 }

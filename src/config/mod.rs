@@ -31,6 +31,7 @@ pub(crate) mod tests;
 pub mod value;
 mod wishes;
 
+pub use address::{Address, UnixAddress};
 pub use fault::{Fault, Faults, Notice, Weight};
 pub use machine::Machine;
 pub use origin::Origin;

@@ -1,9 +1,9 @@
 //! The one configuration that everything after the start sees: checked, immutable, cut into the
 //! part of each module.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::address::Address;
 use super::fault::{ADDRESS_TWICE, ADDRESSES_OVERLAP, Fault, Faults, Notice};
 use super::machine::Machine;
 use super::options::Id;
@@ -46,13 +46,15 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
     /// Addresses, at least one, none twice.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Address>,
     /// Length of each accept queue, before the kernel's own limit.
     pub backlog: u32,
     /// Longest turn of a shard.
     pub shard_stall: Duration,
     /// How the network is to be driven.
     pub engine: EngineWish,
+    /// The user that all but the supervisor become; `None` is the one that we are.
+    pub user: Option<String>,
 }
 
 /// `server.engine`.
@@ -183,6 +185,8 @@ impl Config {
                     "io_uring" => EngineWish::IoUring,
                     _ => EngineWish::Auto,
                 },
+                user: Some(settings.values().text(Id::ServerUser).to_owned())
+                    .filter(|user| !user.is_empty()),
             },
             placement,
             pools: settings.pools().iter().map(PoolConfig::of).collect(),
@@ -243,12 +247,13 @@ fn check_addresses(settings: &Settings, faults: &mut Faults) {
     let addresses = settings.values().addresses(Id::ServerListen);
     for (index, address) in addresses.iter().enumerate() {
         // With port 0 each gets a port of its own.
-        let mut before = addresses[..index].iter().enumerate().filter(|_| address.port() != 0);
+        let chooses = address.tcp().is_some_and(|address| address.port() == 0);
+        let mut before = addresses[..index].iter().enumerate().filter(|_| !chooses);
         if let Some((twin, _)) = before.clone().find(|(_, other)| *other == address) {
             let message = format!("{address} is named twice");
             let fault = listen_fault(settings, ADDRESS_TWICE, message, (twin, index));
             faults.0.push(fault.with_help("name each address once"));
-        } else if let Some((twin, other)) = before.find(|(_, other)| overlap(**other, *address)) {
+        } else if let Some((twin, other)) = before.find(|(_, other)| overlap(other, address)) {
             let message = format!("{other} and {address} overlap: one contains the other");
             let fault = listen_fault(settings, ADDRESSES_OVERLAP, message, (twin, index));
             faults
@@ -259,7 +264,12 @@ fn check_addresses(settings: &Settings, faults: &mut Faults) {
 }
 
 /// True when the system cannot tell to which of two different addresses a client came.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+fn overlap(one: &Address, other: &Address) -> bool {
+    let (one, other) = match (one, other) {
+        (Address::Tcp(one), Address::Tcp(other)) => (one, other),
+        (Address::Unix(one), Address::Unix(other)) => return one.path == other.path,
+        _ => return false,
+    };
     let (ip, other_ip) = (one.ip().to_canonical(), other.ip().to_canonical());
     // An IPv6 wildcard leaves IPv4 alone beside an IPv4 address of the same port, but not beside
     // one that is written as IPv6.

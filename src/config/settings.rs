@@ -396,7 +396,7 @@ impl Values {
         self.0[id.place()] = setting;
     }
 
-    pub(super) fn addresses(&self, id: Id) -> &[std::net::SocketAddr] {
+    pub(super) fn addresses(&self, id: Id) -> &[super::address::Address] {
         let Value::Addresses(addresses) = &self.get(id).value else { mismatch(id) };
         addresses
     }

@@ -1,10 +1,9 @@
 //! The types of values: how each is written, its bounds, and what is said when it is wrong.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::address::parse_addresses;
+use super::address::{Address, parse_addresses};
 use super::bad_value::BadValue;
 use super::cpus::{CpuSelect, CpuWish, Reserve, parse_list};
 use super::quantity::{
@@ -17,7 +16,7 @@ pub use super::quantity::{Bytes, Fraction, Span, Tries, counted};
 /// What an option takes, with its bounds (inclusive).
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
-    /// One or several `host:port`.
+    /// One or several addresses to listen on.
     Addresses,
     /// `auto`, or what the inner kind takes.
     Auto(&'static Kind),
@@ -110,7 +109,7 @@ pub enum Kind {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Value {
     /// See `Kind::Addresses`.
-    Addresses(Vec<SocketAddr>),
+    Addresses(Vec<Address>),
     /// See `Kind::Auto`.
     Auto,
     /// See `Kind::Bool`.
@@ -365,7 +364,7 @@ impl Value {
             | Self::Reserve(Reserve::PerNode(_))
             | Self::Fraction(_)
             | Self::Integer(_) => self.to_string(),
-            Self::Addresses(addresses) => quoted_list(addresses.iter().map(SocketAddr::to_string)),
+            Self::Addresses(addresses) => quoted_list(addresses.iter().map(Address::to_string)),
             Self::Texts(texts) => quoted_list(texts.iter().cloned()),
             Self::Variables(variables) if variables.is_empty() => "{}".to_owned(),
             Self::Variables(variables) => {
@@ -384,7 +383,7 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Addresses(addresses) => {
-                let texts: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+                let texts: Vec<String> = addresses.iter().map(Address::to_string).collect();
                 f.write_str(&texts.join(","))
             }
             Self::Auto => f.write_str("auto"),
@@ -521,11 +520,12 @@ mod tests {
 
     #[test]
     fn addresses() {
-        let one = |text: &str| Value::Addresses(vec![text.parse().unwrap()]);
+        let tcp = |text: &str| Address::Tcp(text.parse().unwrap());
+        let one = |text: &str| Value::Addresses(vec![tcp(text)]);
         check(Kind::Addresses, "127.0.0.1:8000", one("127.0.0.1:8000"));
         check(Kind::Addresses, "[::]:80", one("[::]:80"));
         check(Kind::Addresses, "localhost:0", one("127.0.0.1:0"));
-        let two = Value::Addresses(vec!["0.0.0.0:1".parse().unwrap(), "[::1]:2".parse().unwrap()]);
+        let two = Value::Addresses(vec![tcp("0.0.0.0:1"), tcp("[::1]:2")]);
         check(Kind::Addresses, "0.0.0.0:1, [::1]:2", two);
         check_bad(Kind::Addresses, "127.0.0.1", "has no port");
         check_bad(Kind::Addresses, "", "has no port");
@@ -534,7 +534,7 @@ mod tests {
         check_bad(Kind::Addresses, "127.0.0.1:65536", "`65536` is not a port");
         check_bad(Kind::Addresses, "::1:8000", "needs brackets");
         check_bad(Kind::Addresses, "example.org:80", "names are not resolved");
-        check_bad(Kind::Addresses, "unix:/run/a.sock", "not available in this version yet");
+        check_bad(Kind::Addresses, "unix:", "has no path");
     }
 
     #[test]

@@ -125,8 +125,10 @@ impl Shard {
             if self.listeners[index].watched != Watched::No {
                 continue;
             }
+            // A queue that we have inherited is for whoever has the socket next.
             if let Some(listener) = self.listeners[index].socket.take()
                 && heir == Heir::Nobody
+                && !listener.is_inherited()
                 && !self.empty(&listener)
             {
                 self.listeners[index].socket = Some(listener);

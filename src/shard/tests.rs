@@ -101,7 +101,7 @@ impl Running {
         (idle, pools): (Idle, Vec<PoolSetup>),
         routes: impl FnOnce() -> Routes + Send + 'static,
     ) -> Self {
-        let address = listeners[0].address();
+        let address = listeners[0].endpoint().tcp().unwrap();
         let (channel, theirs) = channel::pair().unwrap();
         let thread = std::thread::spawn(move || {
             let routes = routes();
@@ -989,7 +989,7 @@ fn a_crowd_at_one_address_does_not_shut_out_another_address() {
     }
     let mut listeners = one_listener();
     listeners.extend(one_listener());
-    let other = listeners[1].address();
+    let other = listeners[1].endpoint().tcp().unwrap();
     let shard = Running::start_on(listeners, 1, HttpLimits::default(), Idle::Sleep, || {
         Routes::new().get("/hello", hello).get("/count", count)
     });

@@ -5,11 +5,13 @@
 //! loop here blocks until a signal, a message, a death or a deadline, puts what happened into
 //! one queue, and carries out what the state answers, which `report` puts into words.
 
+mod listening;
 mod pools;
 mod process;
 mod report;
 pub mod restart;
 mod screen;
+mod service;
 mod start;
 pub mod state;
 #[cfg(test)]
@@ -17,7 +19,6 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write as _};
-use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,13 +26,14 @@ use std::time::{Duration, Instant};
 use pools::Pools;
 use process::{Child, Nursery};
 use restart::RestartLimits;
+use service::Service;
 use start::Prepared;
-use state::{Action, ChildId, JobNote, Plan, PoolPlan, Role, State, Timings};
+use state::{Action, ChildId, JobNote, Plan, PoolPlan, Report, Role, State, Timings};
 
 use crate::config::placement::PoolPlace;
 use crate::config::{Config, LogFormat, PoolConfig};
 use crate::exit::Exit;
-use crate::net::listener::Listener;
+use crate::net::listener::{Endpoint, Listener, SocketFile};
 use crate::offload::region::Region;
 use crate::sys::channel::{Channel, FromChild, Received};
 use crate::sys::clock::monotonic_ns;
@@ -134,7 +136,7 @@ pub struct ProbeError {
 /// # Errors
 /// What is refused, and what to do about it.
 pub fn probe(attempt: &dyn Fn() -> Result<Engine, ProbeError>) -> Result<Engine, ProbeError> {
-    start::probe_apart(attempt)
+    start::probe_apart(None, attempt)
 }
 
 /// Runs the server until it is stopped. The calling process must have a single thread.
@@ -155,7 +157,9 @@ struct Supervisor<'a> {
     nursery: Nursery<'a>,
     logger: &'a Logger,
     signals: &'a SignalFd,
-    addresses: &'a [SocketAddr],
+    endpoints: &'a [Endpoint],
+    /// The names of sockets in the file system.
+    files: Vec<SocketFile>,
     /// For each shard its listeners; empty once they are closed for good.
     listeners: Vec<Vec<Listener>>,
     children: Vec<Child>,
@@ -172,6 +176,7 @@ struct Supervisor<'a> {
     events: VecDeque<Event>,
     title: Option<Title>,
     started: Instant,
+    service: Service,
     /// True once the ready line was printed.
     announced: bool,
 }
@@ -200,11 +205,13 @@ impl<'a> Supervisor<'a> {
                 roles,
                 logger: &prepared.logger,
                 generation: FIRST_GENERATION,
+                user: prepared.user.as_ref(),
                 supervisor: &prepared.supervisor,
             },
             logger: &prepared.logger,
             signals: &prepared.signals,
-            addresses: &prepared.addresses,
+            endpoints: &prepared.endpoints,
+            files: prepared.files.take(),
             listeners: prepared.listeners.take(),
             children: Vec::new(),
             pools: prepared.pools.take(),
@@ -215,6 +222,7 @@ impl<'a> Supervisor<'a> {
             events: VecDeque::new(),
             title: prepared.title.take(),
             started,
+            service: prepared.service.take(),
             announced: false,
         }
     }
@@ -222,6 +230,7 @@ impl<'a> Supervisor<'a> {
     fn run(&mut self) -> Exit {
         loop {
             if let Some(exit) = self.act() {
+                self.remove_files();
                 return exit;
             }
             self.reaped.clear();
@@ -230,7 +239,25 @@ impl<'a> Supervisor<'a> {
                 self.handle(event, Instant::now());
             }
             self.state.handle_timeout(Instant::now());
+            self.tell_service();
         }
+    }
+
+    fn tell_service(&mut self) {
+        let now = Instant::now();
+        self.service.set_status(self.status());
+        let state = &self.state;
+        self.service.beat(now, |span| !state.is_a_shard_stuck_since(now - span));
+    }
+
+    /// "2 shards, pool cpu 3/4", for the service manager.
+    fn status(&self) -> String {
+        let (shards, pools) = self.state.serving();
+        let mut text = format!("{shards} {}", if shards == 1 { "shard" } else { "shards" });
+        for (pool, (ready, planned)) in self.nursery.config.pools.iter().zip(pools) {
+            text += &format!(", pool {} {ready}/{planned}", pool.name);
+        }
+        text
     }
 
     /// Carries out what the state wants, until it wants nothing or to leave.
@@ -245,7 +272,12 @@ impl<'a> Supervisor<'a> {
                     Action::Leave(exit) => return Some(exit),
                     Action::Order { worker, template } => self.order(worker, template),
                     Action::Rebuild { pool } => self.rebuild(pool),
-                    Action::Report(report) => self.report(&report),
+                    Action::Report(report) => {
+                        if let Report::Stopping { .. } = report {
+                            self.service.stopping();
+                        }
+                        self.report(&report);
+                    }
                     Action::Send { child, message } => {
                         // A child that cannot be told is dying; its exit says the rest.
                         let child = self.children.iter().find(|known| known.id == child);
@@ -307,7 +339,8 @@ impl<'a> Supervisor<'a> {
         let deadline = self.state.poll_timeout().map(|at| at.saturating_duration_since(now));
         let overdue = self.pools.next_overdue(monotonic_ns());
         let overdue = overdue.map(|wait| wait.max(OVERDUE_LOOK));
-        [deadline, overdue].into_iter().flatten().fold(look, Duration::min)
+        let service = self.service.next().map(|at| at.saturating_duration_since(now));
+        [deadline, overdue, service].into_iter().flatten().fold(look, Duration::min)
     }
 
     /// Looks for workers that do not come back from a job.
@@ -440,7 +473,8 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    fn filter_listeners(&self) {
+    fn filter_listeners(&mut self) {
+        self.remove_files();
         for listener in self.listeners.iter().flatten() {
             if let Err(error) = listener.refuse_new_clients() {
                 // Then a client that arrives in the last moment may be reset; nothing else.
@@ -449,15 +483,25 @@ impl<'a> Supervisor<'a> {
         }
     }
 
+    /// Takes the names of our sockets away; what is connected, or waits in a queue, stays.
+    fn remove_files(&mut self) {
+        for file in self.files.drain(..) {
+            if let Err(error) = file.remove() {
+                tracing::warn!(?file, %error, "a socket's file stays; the next start replaces it");
+            }
+        }
+    }
+
     fn announce_ready(&mut self) {
         self.announced = true;
+        self.service.ready();
         let time = self.started.elapsed();
         let json = self.nursery.config.log.format == LogFormat::Json;
         match self.logger.form() {
             Form::Json => tracing::info!(seconds = time.as_secs_f64(), "ready"),
             Form::Pretty => screen::show(&screen::ready_in(time)),
         }
-        let line = screen::ready_line(self.addresses, own_pid().get(), json);
+        let line = screen::ready_line(self.endpoints, own_pid().get(), json);
         let mut stdout = io::stdout().lock();
         if let Err(error) = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()) {
             tracing::warn!(%error, "the ready line could not be written");

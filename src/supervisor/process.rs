@@ -19,6 +19,7 @@ use crate::sys::poll::wait_readable;
 use crate::sys::process::{Ended, Fork, Forked, Pid, PidFd, end_child, fork, own_pid, reap};
 use crate::sys::signal::SignalFd;
 use crate::sys::title::Title;
+use crate::sys::user::User;
 use crate::telemetry::log::{Identity, Logger};
 
 /// A process that was started, as the supervisor sees it.
@@ -69,12 +70,12 @@ pub(super) struct Apart {
 
 /// Calls `body` in a process of its own and waits for it. Meant for the start, while there are no
 /// other children.
-pub(super) fn run_apart(body: impl FnOnce() -> String) -> io::Result<Apart> {
+pub(super) fn run_apart(body: impl FnOnce(&Forked) -> String) -> io::Result<Apart> {
     let (mut reader, mut writer) = io::pipe()?;
     let pid = match fork()? {
-        Fork::Child(forked) => forked.exit_with(|_| {
+        Fork::Child(forked) => forked.exit_with(|forked| {
             // If the reader is gone, so is everybody who wants to know.
-            let _ = writer.write_all(body().as_bytes());
+            let _ = writer.write_all(body(forked).as_bytes());
             0
         }),
         Fork::Parent(pid) => pid,
@@ -100,6 +101,8 @@ pub(super) struct Nursery<'a> {
     pub(super) roles: &'a Roles<'a>,
     pub(super) logger: &'a Logger,
     pub(super) generation: u32,
+    /// Whom children become; `None` is who we are.
+    pub(super) user: Option<&'a User>,
     /// The supervisor itself; children watch it.
     pub(super) supervisor: &'a PidFd,
 }
@@ -294,7 +297,8 @@ impl Newcomer<'_> {
         let supervisor = supervisor.map_err(Trouble::of("dup of a pidfd"))?;
         let mut fds = vec![self.channel.as_fd(), supervisor.as_fd()];
         fds.extend(keep);
-        let newborn = Newborn { name: &name, cpus: &nursery.cpus(role), keep: &fds };
+        let (cpus, user) = (nursery.cpus(role), nursery.user);
+        let newborn = Newborn { name: &name, cpus: &cpus, user, keep: &fds };
         let signals = newborn.settle(self.forked, title)?;
         if !self.forked.follow_parent().map_err(Trouble::of("PDEATHSIG"))? {
             return Err(Trouble::of("start")(io::Error::other("the supervisor is gone already")));

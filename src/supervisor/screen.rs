@@ -3,11 +3,11 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::config::cpus::cpu_list;
 use crate::config::placement::{self, WorkerPlace};
+use crate::net::listener::Endpoint;
 
 /// Everything that the screen shows.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(super) struct Screen<'a> {
     pub(super) engine: &'a str,
     pub(super) kernel: &'a str,
     pub(super) file: Option<&'a str>,
-    pub(super) addresses: &'a [SocketAddr],
+    pub(super) endpoints: &'a [Endpoint],
     pub(super) backlog: u32,
     /// The CPU of each shard, if it is pinned.
     pub(super) cpus: &'a [Option<usize>],
@@ -83,10 +83,15 @@ impl Screen<'_> {
             short_kernel(self.kernel),
             self.file.unwrap_or("no configuration file"),
         );
-        for (index, address) in self.addresses.iter().enumerate() {
+        for (index, endpoint) in self.endpoints.iter().enumerate() {
             let backlog = format!("{} backlog per shard", self.backlog);
             let right = if index == 0 { backlog } else { String::new() };
-            row(&mut text, if index == 0 { "listening" } else { "" }, &url(*address), &right);
+            row(
+                &mut text,
+                if index == 0 { "listening" } else { "" },
+                &endpoint.to_string(),
+                &right,
+            );
         }
         let usable = format!("{} {} usable", self.usable_cpus, plural(self.usable_cpus, "CPU"));
         row(&mut text, "shards", &self.shards(), &usable);
@@ -127,17 +132,13 @@ pub(super) fn ready_in(time: Duration) -> String {
 }
 
 /// The one line on standard output.
-pub(super) fn ready_line(addresses: &[SocketAddr], pid: u32, json: bool) -> String {
-    let urls: Vec<String> = addresses.iter().copied().map(url).collect();
+pub(super) fn ready_line(endpoints: &[Endpoint], pid: u32, json: bool) -> String {
+    let urls: Vec<String> = endpoints.iter().map(Endpoint::to_string).collect();
     if json {
         let object = serde_json::json!({ "event": "ready", "pid": pid, "urls": urls });
         return format!("{object}\n");
     }
     format!("ready {}\n", urls.join(" "))
-}
-
-pub(super) fn url(address: SocketAddr) -> String {
-    format!("http://{address}")
 }
 
 fn row(text: &mut String, name: &str, left: &str, right: &str) {
@@ -162,7 +163,7 @@ mod tests {
 
     #[test]
     fn the_screen_is_calm_and_aligned() {
-        let addresses = ["127.0.0.1:8000".parse().unwrap(), "[::1]:8000".parse().unwrap()];
+        let endpoints = [tcp("127.0.0.1:8000"), tcp("[::1]:8000")];
         let note = |message: &str, fix: &str| Note { message: message.into(), fix: fix.into() };
         let notes = [note("it is late", "sleep"), note("the sun shines", "")];
         let workers = [worker(Some(1), true, false), worker(Some(2), false, false)];
@@ -172,7 +173,7 @@ mod tests {
             engine: "io_uring",
             kernel: "6.18.44-x",
             file: Some("corewise.toml"),
-            addresses: &addresses,
+            endpoints: &endpoints,
             backlog: 4096,
             cpus: &[Some(0), Some(1)],
             usable_cpus: 16,
@@ -192,6 +193,10 @@ corewise 0.1.0   pid 4711   io_uring (kernel 6.18)   corewise.toml
   note  the sun shines
 ";
         assert_eq!(screen.render(), expected);
+    }
+
+    fn tcp(text: &str) -> Endpoint {
+        Endpoint::Tcp(text.parse().unwrap())
     }
 
     fn worker(cpu: Option<usize>, background: bool, on_demand: bool) -> WorkerPlace {
@@ -219,11 +224,11 @@ corewise 0.1.0   pid 4711   io_uring (kernel 6.18)   corewise.toml
 
     #[test]
     fn the_ready_line_names_every_address() {
-        let addresses = ["127.0.0.1:8000".parse().unwrap(), "[::1]:81".parse().unwrap()];
-        let plain = ready_line(&addresses, 7, false);
+        let endpoints = [tcp("127.0.0.1:8000"), tcp("[::1]:81")];
+        let plain = ready_line(&endpoints, 7, false);
         assert_eq!(plain, "ready http://127.0.0.1:8000 http://[::1]:81\n");
         let object: serde_json::Value =
-            serde_json::from_str(&ready_line(&addresses, 7, true)).unwrap();
+            serde_json::from_str(&ready_line(&endpoints, 7, true)).unwrap();
         assert_eq!(object["event"], "ready");
         assert_eq!(object["pid"], 7);
         assert_eq!(object["urls"][1], "http://[::1]:81");

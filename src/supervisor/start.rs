@@ -2,28 +2,32 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::SocketAddr;
+use std::time::Instant;
 
+use super::listening::{self, Listening};
 use super::pools::Pools;
 use super::process::run_apart;
 use super::screen::{Note, PoolRow, Screen, show};
+use super::service::Service;
 use super::{Engine, ProbeError, Roles};
 use crate::config::cpus::cpu_list;
 use crate::config::grants::{Finding, Grants};
 use crate::config::{Config, PoolKind};
 use crate::exit::Exit;
-use crate::net::listener::{BindError, Group, Listener, open_group};
+use crate::net::listener::{Endpoint, Listener, SocketFile};
 use crate::sys::memory::{self, Limit};
-use crate::sys::process::{self, Ended, PidFd, own_pid};
-use crate::sys::procfs::listener_holder;
+use crate::sys::process::{self, Ended, Forked, PidFd, own_pid};
 use crate::sys::signal::{Signal, SignalFd, ignore, set_default};
 use crate::sys::title::{Title, set_short_name};
+use crate::sys::user::User;
 use crate::sys::{affinity, descriptors};
 use crate::telemetry::log::{Form, Identity, Logger};
 
 /// Everything that the loop needs, checked and open.
 pub(super) struct Prepared {
     pub(super) config: Config,
+    /// Whom children become.
+    pub(super) user: Option<User>,
     pub(super) logger: Logger,
     pub(super) signals: SignalFd,
     pub(super) supervisor: PidFd,
@@ -32,8 +36,12 @@ pub(super) struct Prepared {
     pub(super) title: RefCell<Option<Title>>,
     /// The memory of the pools, until the loop takes it.
     pub(super) pools: RefCell<Pools>,
+    /// The names of sockets in the file system, until the loop takes them.
+    pub(super) files: RefCell<Vec<SocketFile>>,
+    /// The service manager, until the loop takes it.
+    pub(super) service: RefCell<Service>,
     /// Where we listen, with real ports.
-    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) endpoints: Vec<Endpoint>,
     engine: Engine,
     notes: Vec<Note>,
 }
@@ -76,12 +84,22 @@ pub(super) fn prepare(mut config: Config, roles: &Roles<'_>) -> Result<Prepared,
     let signals = signals.map_err(|error| refused.system("signalfd", &error))?;
     let supervisor = PidFd::open(own_pid()).map_err(|error| refused.system("pidfd", &error))?;
     process::adopt_orphans().map_err(|error| refused.system("subreaper", &error))?;
+    let service = Service::from_environment(Instant::now());
+    let service = service.map_err(|error| refused.system("NOTIFY_SOCKET", &error))?;
     let mut notes = notes(&mut config);
     settle(&config, &mut notes);
-    let engine = probe_apart(roles.probe).map_err(|error| refused.engine(error))?;
-    let listeners = open_listeners(&config).map_err(|error| refused.bind(&error))?;
-    let pools = Pools::create(&config).map_err(|finding| refused.finding(finding))?;
-    let addresses = listeners[0].iter().map(Listener::address).collect();
+    let user = find_user(&config).map_err(|finding| refused.finding(finding))?;
+    let engine = probe_apart(user.as_ref(), roles.probe).map_err(|error| refused.engine(error))?;
+    let listening = listening::open(&config, user.as_ref());
+    let listening = listening.map_err(|finding| refused.finding(finding))?;
+    notes.extend(listening::unnamed(&config).map(|message| Note { message, fix: NAME_IT.into() }));
+    let Listening { shards: listeners, files } = listening;
+    let pools = Pools::create(&config).map_err(|finding| {
+        // Nobody will listen there; what cannot be removed is replaced by the next start.
+        let _ = files.iter().try_for_each(SocketFile::remove);
+        refused.finding(finding)
+    })?;
+    let endpoints = listeners[0].iter().map(|listener| listener.endpoint().clone()).collect();
     let mut title = Title::claim();
     if let Some(title) = &mut title {
         title.set("corewise: supervisor");
@@ -90,13 +108,16 @@ pub(super) fn prepare(mut config: Config, roles: &Roles<'_>) -> Result<Prepared,
     let _ = set_short_name("corewise");
     Ok(Prepared {
         config,
+        user,
         logger,
         signals,
         supervisor,
+        files: RefCell::new(files),
         listeners: RefCell::new(listeners),
         title: RefCell::new(title),
         pools: RefCell::new(pools),
-        addresses,
+        service: RefCell::new(service),
+        endpoints,
         engine,
         notes,
     })
@@ -114,7 +135,7 @@ impl Prepared {
             engine: &self.engine.name,
             kernel: &kernel,
             file: self.config.file.as_deref(),
-            addresses: &self.addresses,
+            endpoints: &self.endpoints,
             backlog: self.config.server.backlog,
             cpus: &cpus,
             usable_cpus: self.config.placement.usable.len(),
@@ -131,7 +152,7 @@ impl Prepared {
             engine = screen.engine,
             kernel = screen.kernel,
             file = screen.file,
-            listen = ?self.addresses,
+            listen = ?self.endpoints.iter().map(Endpoint::to_string).collect::<Vec<_>>(),
             backlog = screen.backlog,
             shards = cpus.len(),
             cpus = pinned.as_deref(),
@@ -159,6 +180,9 @@ fn pool_rows(config: &Config) -> Vec<PoolRow<'_>> {
     rows.collect()
 }
 
+/// What to do about a socket that systemd passes in vain.
+const NAME_IT: &str = "name it in server.listen";
+
 /// Makes refusals in the form of the log.
 struct Refused {
     form: Form,
@@ -180,11 +204,6 @@ impl Refused {
 
     fn engine(&self, error: ProbeError) -> Refusal {
         self.finding(Finding::of_engine(error.reason, error.fix))
-    }
-
-    fn bind(&self, refused: &BindError) -> Refusal {
-        let holder = listener_holder(refused.address);
-        self.finding(Finding::of_address(refused.address, &refused.error, holder))
     }
 
     fn finding(&self, finding: Finding) -> Refusal {
@@ -250,30 +269,29 @@ fn raise_limits() -> Grants {
     }
 }
 
-/// Opens for each shard one listener per address.
-fn open_listeners(config: &Config) -> Result<Vec<Vec<Listener>>, BindError> {
-    let backlog = config.server.backlog;
-    let count =
-        u16::try_from(config.placement.shards.len()).expect("a CPU list has at most 1024 CPUs");
-    let mut shards: Vec<Vec<Listener>> =
-        config.placement.shards.iter().map(|_| Vec::new()).collect();
-    for &address in &config.server.listen {
-        let has_v4 = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port();
-        let only_v6 = config.server.listen.iter().any(has_v4);
-        let group = open_group(Group { address, count, backlog, only_v6 })?;
-        for (shard, listener) in shards.iter_mut().zip(group) {
-            shard.push(listener);
-        }
-    }
-    Ok(shards)
+/// The user that children become.
+fn find_user(config: &Config) -> Result<Option<User>, Finding> {
+    let Some(name) = &config.server.user else { return Ok(None) };
+    let found = User::find(name).and_then(|user| {
+        if user.is_within_reach() { Ok(user) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+    });
+    found.map(Some).map_err(|error| Finding::of_user(name, &error))
 }
 
 /// Probes the engine in a process of its own: a kernel that punishes the attempt, or a library
-/// that panics, then costs nothing.
+/// that panics, then costs nothing. The user that is going to need it probes it.
 pub(super) fn probe_apart(
+    user: Option<&User>,
     probe: &dyn Fn() -> Result<Engine, ProbeError>,
 ) -> Result<Engine, ProbeError> {
-    match run_apart(|| encode_probe(probe())) {
+    let attempt = |forked: &Forked| match user.map_or(Ok(()), |user| user.become_it(forked)) {
+        Ok(()) => probe(),
+        Err(error) => Err(ProbeError {
+            reason: format!("the user of server.user cannot be taken: {error}"),
+            fix: "see whether a sandbox forbids setuid".into(),
+        }),
+    };
+    match run_apart(|forked| encode_probe(attempt(forked))) {
         Ok(apart) => decode_probe(&apart.answer, apart.ended),
         Err(error) => Err(ProbeError {
             reason: format!("the engine cannot be probed: {error}"),

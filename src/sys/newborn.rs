@@ -10,6 +10,7 @@ use super::descriptors;
 use super::process::Forked;
 use super::signal::{Signal, SignalFd, ignore};
 use super::title::{Title, set_short_name, short_name};
+use super::user::User;
 
 /// What the process is to be.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct Newborn<'a> {
     pub name: &'a str,
     /// The CPUs that it may use; none for those that it inherited.
     pub cpus: &'a [usize],
+    /// Whom it becomes; `None` is who it was.
+    pub user: Option<&'a User>,
     /// The descriptors that are its own, besides the standard streams.
     pub keep: &'a [BorrowedFd<'a>],
 }
@@ -53,6 +56,10 @@ impl Newborn<'_> {
         let mut keep = self.keep.to_vec();
         keep.push(signals.as_fd());
         descriptors::close_all_but(forked, &keep).map_err(Trouble::of("close_range"))?;
+        // Last: what is above may need the rights of who started us.
+        if let Some(user) = self.user {
+            user.become_it(forked).map_err(Trouble::of("becoming server.user"))?;
+        }
         Ok(signals)
     }
 

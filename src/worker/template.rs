@@ -257,7 +257,7 @@ impl Newcomer<'_, '_> {
         region.keep_private().map_err(of_system("MADV_DONTFORK"))?;
         let mut keep = vec![channel.as_fd(), supervisor.as_fd()];
         keep.extend(region.descriptors());
-        let newborn = Newborn { name: &name, cpus: &seat.cpus, keep: &keep };
+        let newborn = Newborn { name: &name, cpus: &seat.cpus, user: None, keep: &keep };
         let signals = newborn.settle(self.forked, self.setup.title).map_err(of_trouble)?;
         be_scheduled(seat, self.setup.nice)?;
         let terminate = on_terminate(seconds(self.setup.alarm)).map_err(of_system(HANDLER))?;

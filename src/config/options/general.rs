@@ -20,8 +20,11 @@ pub static OPTIONS: [OptionDef; 46] = [
         short: "addresses to listen on",
         long: "One or several \"host:port\" with IP addresses; 0.0.0.0 is every IPv4 address, \
                [::] every address, port 0 lets the system choose one. The default can be reached \
-               from this machine only.",
-        cost: "one descriptor and one accept queue per address and shard",
+               from this machine only. \"unix:/run/app.sock?mode=0660\" is a socket in the file \
+               system, \"fd:3\" a listening socket that the server is started with, \
+               \"systemd:web\" those that a socket unit names web.",
+        cost: "one descriptor and one accept queue per address and shard; the shards share those \
+               that are not host:port",
         change: Change::Restart,
         ..PLAIN
     },
@@ -127,10 +130,9 @@ pub static OPTIONS: [OptionDef; 46] = [
         name: "user",
         kind: USER,
         default: "",
-        availability: Availability::Later("it comes with packages and unit files"),
         short: "the user that shards and workers become",
-        long: "Taken after the listeners are open; the supervisor keeps its own user, to open \
-               them again.",
+        long: "Taken after the listeners are open, with all its groups; the supervisor keeps its \
+               own user, to open them again. Empty is the user that started the server.",
         cost: "nothing",
         change: Change::Restart,
         ..PLAIN

@@ -50,7 +50,10 @@ fn check_fault(text: &str, code: &str, place: &str, message: &str, fix: &str) {
 #[test]
 fn nothing_written_is_a_configuration() {
     let config = resolve("").unwrap();
-    assert_eq!(config.server.listen, ["127.0.0.1:8000".parse().unwrap()]);
+    assert_eq!(
+        config.server.listen,
+        [crate::config::Address::Tcp("127.0.0.1:8000".parse().unwrap())]
+    );
     assert_eq!(config.server.backlog, 4096);
     let cpus: Vec<_> = config.placement.shards.iter().map(|shard| shard.cpu).collect();
     assert_eq!(cpus, [Some(0), Some(1), Some(3)], "online and allowed");
@@ -79,6 +82,7 @@ fn other_value(id: Id) -> (&'static str, &'static str) {
         (Id::CoresQuota, _) => (r#""ignore""#, "ignore"),
         (Id::ServerEngine, _) => (r#""io_uring""#, "io_uring"),
         (Id::CoresIdle, _) => (r#""sleep""#, "sleep"),
+        (Id::ServerUser, _) => (r#""www-data""#, "www-data"),
         (Id::LogLevel, _) => (r#""debug""#, "debug"),
         (Id::LogFormat, _) => (r#""json""#, "json"),
         (_, Kind::Count { .. }) => ("77", "77"),
@@ -171,7 +175,7 @@ fn faults_name_the_place_and_a_fix() {
     check_fault("[log]\nlevel = \"loud\"", "E0105", "2:9", "`loud`", "error, warn, info");
     check_fault("[server]\nlisten = [\"a\"]", "E0105", "2:11", "no port", "127.0.0.1:8000");
     check_fault("[server]\nlisten = []", "E0104", "2:10", "the list is empty", "127.0.0.1:8000");
-    check_fault("[server]\nlisten = \"unix:/a\"", "E0106", "2:10", "not available", "127.0.0.1");
+    check_fault("[server]\nlisten = \"unix:\"", "E0105", "2:10", "no path", "unix:/run/app.sock");
     check_fault("[server]\ncontrol = \"x\"", "E0106", "2:1", "server.control: not", "remove");
     check_fault("version = 2", "E0105", "1:1", "only version 1", "version = 1");
     check_fault("[cores]\nshards = 4", "E0201", "2:10", "4 shards do not fit on 3", "at most 3");

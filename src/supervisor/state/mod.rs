@@ -201,6 +201,29 @@ impl State {
         }
     }
 
+    /// How many shards serve; and for each pool, how many of its workers do and how many shall.
+    #[must_use]
+    pub fn serving(&self) -> (usize, Vec<(usize, usize)>) {
+        let serve = |chosen: &dyn Fn(Role) -> bool| {
+            self.places.iter().filter(|place| chosen(place.role) && place.serves()).count()
+        };
+        let pools = (0..).zip(&self.pools).map(|(index, pool)| {
+            let ready = serve(&|role| matches!(role, Role::Worker { pool, .. } if pool == index));
+            (ready, usize::from(pool.plan.workers))
+        });
+        (serve(&Role::is_shard), pools.collect())
+    }
+
+    /// Whether a shard is still in a turn in which it was at that time.
+    #[must_use]
+    pub fn is_a_shard_stuck_since(&self, then: Instant) -> bool {
+        let mut shards = self.children().filter(|child| child.id.role.is_shard());
+        shards.any(|child| match child.state {
+            ChildState::Serving { since: Some(since), .. } => since <= then,
+            _ => false,
+        })
+    }
+
     /// The supervisor itself stood still for so long: nobody else was late.
     pub fn handle_suspension(&mut self, gap: Duration) {
         match &mut self.phase {

@@ -18,6 +18,7 @@ pub(crate) mod traffic;
 use std::ffi::CString;
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -44,6 +45,8 @@ pub(crate) struct Launch {
     stdin_closed: bool,
     cpus: Vec<usize>,
     group: Option<CString>,
+    /// What the server has as descriptor 3, and what systemd calls it.
+    passed: Option<(Arc<OwnedFd>, String)>,
 }
 
 impl Launch {
@@ -107,6 +110,12 @@ impl Launch {
         self
     }
 
+    /// Descriptor 3 of the server, announced as systemd announces a socket with this name.
+    pub(crate) fn pass(mut self, socket: impl Into<OwnedFd>, name: &str) -> Launch {
+        self.passed = Some((Arc::new(socket.into()), name.into()));
+        self
+    }
+
     /// Another command with the same flags, variables and surroundings, for its JSON.
     pub(crate) fn ask(&self, command: &str) -> serde_json::Value {
         let mut launch = self.clone();
@@ -144,8 +153,21 @@ impl Launch {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_corewise"));
+        let binary = env!("CARGO_BIN_EXE_corewise");
+        let mut command = match &self.passed {
+            None => Command::new(binary),
+            // LISTEN_PID is the number of the server itself, which only a process that becomes the
+            // server can write.
+            Some(_) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", "LISTEN_PID=$$ exec \"$0\" \"$@\"", binary]);
+                shell
+            }
+        };
         command.args(&self.arguments).env_clear().env("RUST_BACKTRACE", "1");
+        if let Some((_, name)) = &self.passed {
+            command.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", name);
+        }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let launch = self.clone();
@@ -173,6 +195,13 @@ impl Launch {
         if let Some(group) = &self.group {
             let procs = rustix::fs::open(group, OFlags::WRONLY, Mode::empty())?;
             rustix::io::write(procs, b"0")?;
+        }
+        if let Some((socket, _)) = &self.passed {
+            // SAFETY: dup2 touches no memory; what descriptor 3 was in this child is used by
+            // nobody any more, since it is about to be replaced by exec.
+            if unsafe { libc::dup2(socket.as_raw_fd(), 3) } < 0 {
+                return Err(io::Error::last_os_error());
+            }
         }
         if self.io_uring_forbidden {
             forbid_io_uring()?;

@@ -40,9 +40,9 @@ const BANNED: &[Banned] = &[
     banned("dbg!", Scope::Everywhere, &[], "a tracing event, or nothing"),
     banned("todo!", Scope::Everywhere, &[], "the code itself"),
     banned("unimplemented!", Scope::Everywhere, &[], "the code itself"),
-    banned("env::var", Scope::Library, &["cli", "config"], "a field of the module's own config"),
-    banned("env::var_os", Scope::Library, &["cli", "config"], "a field of the module's own config"),
-    banned("env::vars", Scope::Library, &["cli", "config"], "a field of the module's own config"),
+    banned("env::var", Scope::Library, ENVIRONMENT, "a field of the module's own config"),
+    banned("env::var_os", Scope::Library, ENVIRONMENT, "a field of the module's own config"),
+    banned("env::vars", Scope::Library, ENVIRONMENT, "a field of the module's own config"),
     banned("env::set_var", Scope::Everywhere, &[], "the environment of the process to be started"),
     banned("process::exit", Scope::Library, ENDS_OR_DEMO, "a corewise::Exit handed up to main"),
     banned(
@@ -93,6 +93,8 @@ const EXCUSED: &[Excused] = &[
     Excused { pattern: "thread::sleep", module: "demo", inside: "spawn_blocking(" },
 ];
 
+/// Settings; and what a service manager says to its process, which is none.
+const ENVIRONMENT: &[&str] = &["cli", "config", "sys::notify"];
 /// Those of the demo are handlers that show what it costs.
 const ENDS_OR_DEMO: &[&str] = &["demo::offload", "main", "supervisor::process", "worker::template"];
 const ENDS_SYS: &[&str] = &["main", "supervisor::process", "sys", "worker::template"];

@@ -1,5 +1,9 @@
-//! Listening sockets: one per shard on the same address, and how their clients are kept when a
-//! server stops.
+//! Listening sockets: one per shard on the same address, or one that all shards share, and how
+//! their clients are kept when a server stops.
+
+mod endpoint;
+mod inherited;
+mod path;
 
 use std::fmt;
 use std::io;
@@ -10,27 +14,47 @@ use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, getsockname, listen, socket_with, sockopt,
 };
 
+pub use self::endpoint::Endpoint;
+pub use self::inherited::{Inherited, systemd_names};
+pub use self::path::{SocketFile, open_path, try_path};
+
 /// A listening socket.
 #[derive(Debug)]
 pub struct Listener {
     fd: OwnedFd,
-    address: SocketAddr,
+    endpoint: Endpoint,
+    tenure: Tenure,
+}
+
+/// Whose a listening socket is when we leave.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Tenure {
+    /// Bound by us alone, on TCP.
+    Bound,
+    /// Bound by us, in the file system: who takes its name away keeps new clients out.
+    Named,
+    /// Opened by who started us, and kept by them.
+    Inherited,
 }
 
 /// Why an address could not be listened on.
 #[derive(Debug)]
 pub struct BindError {
-    /// The address as it was asked for.
-    pub address: SocketAddr,
     /// Which step failed.
     pub step: &'static str,
     /// What the system said.
     pub error: io::Error,
 }
 
+impl BindError {
+    fn at<E: Into<io::Error>>(step: &'static str) -> impl Fn(E) -> Self {
+        move |error| Self { step, error: error.into() }
+    }
+}
+
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on {}: {}: {}", self.address, self.step, self.error)
+        write!(f, "{}: {}", self.step, self.error)
     }
 }
 
@@ -57,10 +81,12 @@ pub fn open_group(group: Group) -> Result<Vec<Listener>, BindError> {
         probe(group)?;
     }
     let mut listeners: Vec<Listener> = Vec::with_capacity(group.count.into());
+    let mut address = group.address;
     for _ in 0..group.count {
+        let listener = Listener::open(Group { address, ..group })?;
         // The first one settles the port for the others.
-        let address = listeners.first().map_or(group.address, |first| first.address);
-        listeners.push(Listener::open(Group { address, ..group })?);
+        address = listener.endpoint.tcp().unwrap_or(address);
+        listeners.push(listener);
     }
     Ok(listeners)
 }
@@ -73,24 +99,30 @@ pub fn try_address(address: SocketAddr, only_v6: bool) -> Result<(), BindError> 
 impl Listener {
     fn open(group: Group) -> Result<Self, BindError> {
         let socket = open_socket(group)?;
-        let step = |step| move |error: rustix::io::Errno| fault(group, step, error.into());
-        sockopt::set_socket_reuseport(&socket, true).map_err(step("SO_REUSEPORT"))?;
-        // Accepted sockets inherit these, which saves calls for each connection.
-        sockopt::set_tcp_nodelay(&socket, true).map_err(step("TCP_NODELAY"))?;
-        set_unsent_limit(socket.as_fd())
-            .map_err(|error| fault(group, "TCP_NOTSENT_LOWAT", error))?;
-        bind(&socket, &group.address).map_err(step("bind"))?;
-        let backlog = i32::try_from(group.backlog).unwrap_or(i32::MAX);
-        listen(&socket, backlog).map_err(step("listen"))?;
-        let address = getsockname(&socket).map_err(step("getsockname"))?;
-        let address = address.try_into().map_err(step("getsockname"))?;
-        Ok(Self { fd: socket, address })
+        sockopt::set_socket_reuseport(&socket, true).map_err(BindError::at("SO_REUSEPORT"))?;
+        prepare_tcp(socket.as_fd())?;
+        bind(&socket, &group.address).map_err(BindError::at("bind"))?;
+        listen_on(socket.as_fd(), group.backlog)?;
+        Self::of(socket, Tenure::Bound)
+    }
+
+    /// Takes a socket that listens already.
+    fn of(fd: OwnedFd, tenure: Tenure) -> Result<Self, BindError> {
+        let address = getsockname(&fd).map_err(BindError::at("getsockname"))?;
+        let endpoint = Endpoint::try_from(address).map_err(BindError::at("getsockname"))?;
+        Ok(Self { fd, endpoint, tenure })
     }
 
     /// Where it listens, with the port that the system chose.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Whether those who wait in its queue belong to somebody else once we stop.
+    #[must_use]
+    pub fn is_inherited(&self) -> bool {
+        self.tenure == Tenure::Inherited
     }
 
     /// Drops new clients from now on: their first packet is thrown away, so they try again a
@@ -98,14 +130,19 @@ impl Listener {
     /// way in still arrive, which takes them a round trip; after that the accept queue can be
     /// emptied and the socket closed without losing anybody.
     ///
-    /// Only for a socket that nobody takes over: the filter stays with it.
+    /// Only TCP sockets that nobody takes over, because the filter stays with the socket. For
+    /// others this does nothing.
     pub fn refuse_new_clients(&self) -> io::Result<()> {
-        attach_syn_filter(self.fd.as_fd())
+        match self.tenure {
+            Tenure::Bound => attach_syn_filter(self.fd.as_fd()),
+            Tenure::Named | Tenure::Inherited => Ok(()),
+        }
     }
 
     /// A second descriptor for the same socket.
     pub fn duplicate(&self) -> io::Result<Self> {
-        Ok(Self { fd: self.fd.try_clone()?, address: self.address })
+        let (endpoint, tenure) = (self.endpoint.clone(), self.tenure);
+        Ok(Self { fd: self.fd.try_clone()?, endpoint, tenure })
     }
 }
 
@@ -123,7 +160,7 @@ impl From<Listener> for OwnedFd {
 
 fn probe(group: Group) -> Result<(), BindError> {
     let socket = open_socket(group)?;
-    bind(&socket, &group.address).map_err(|error| fault(group, "bind", error.into()))
+    bind(&socket, &group.address).map_err(BindError::at("bind"))
 }
 
 fn open_socket(group: Group) -> Result<OwnedFd, BindError> {
@@ -131,19 +168,29 @@ fn open_socket(group: Group) -> Result<OwnedFd, BindError> {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
     };
-    let step = |step| move |error: rustix::io::Errno| fault(group, step, error.into());
-    // The listener does not block: shards and the supervisor share its file status flags.
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(family, SocketType::STREAM, flags, None).map_err(step("socket"))?;
-    sockopt::set_socket_reuseaddr(&socket, true).map_err(step("SO_REUSEADDR"))?;
+    let socket = stream_socket(family)?;
+    sockopt::set_socket_reuseaddr(&socket, true).map_err(BindError::at("SO_REUSEADDR"))?;
     if group.only_v6 && family == AddressFamily::INET6 {
-        sockopt::set_ipv6_v6only(&socket, true).map_err(step("IPV6_V6ONLY"))?;
+        sockopt::set_ipv6_v6only(&socket, true).map_err(BindError::at("IPV6_V6ONLY"))?;
     }
     Ok(socket)
 }
 
-fn fault(group: Group, step: &'static str, error: io::Error) -> BindError {
-    BindError { address: group.address, step, error }
+fn stream_socket(family: AddressFamily) -> Result<OwnedFd, BindError> {
+    // The listener does not block: shards and the supervisor share its file status flags.
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    socket_with(family, SocketType::STREAM, flags, None).map_err(BindError::at("socket"))
+}
+
+/// What accepted sockets inherit, which saves calls for each connection.
+fn prepare_tcp(socket: BorrowedFd<'_>) -> Result<(), BindError> {
+    sockopt::set_tcp_nodelay(socket, true).map_err(BindError::at("TCP_NODELAY"))?;
+    set_unsent_limit(socket).map_err(BindError::at("TCP_NOTSENT_LOWAT"))
+}
+
+fn listen_on(socket: BorrowedFd<'_>, backlog: u32) -> Result<(), BindError> {
+    let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+    listen(socket, backlog).map_err(BindError::at("listen"))
 }
 
 /// Bounds what one slow reader can hold in the kernel: unsent bytes beyond this are not taken.
@@ -205,6 +252,10 @@ mod tests {
         Group { address: address.parse().unwrap(), count, backlog: 128, only_v6: false }
     }
 
+    fn address_of(listener: &Listener) -> SocketAddr {
+        listener.endpoint().tcp().unwrap()
+    }
+
     fn accept_all(listener: &Listener) -> usize {
         std::iter::from_fn(|| rustix::net::accept(listener).ok()).count()
     }
@@ -212,9 +263,9 @@ mod tests {
     #[test]
     fn port_zero_gives_all_the_same_port() {
         let listeners = open_group(group(LOCAL, 3)).unwrap();
-        let address = listeners[0].address();
+        let address = address_of(&listeners[0]);
         assert_ne!(address.port(), 0);
-        assert!(listeners.iter().all(|listener| listener.address() == address));
+        assert!(listeners.iter().all(|listener| address_of(listener) == address));
         let clients: Vec<_> = (0..60).map(|_| TcpStream::connect(address).unwrap()).collect();
         let accepted: Vec<usize> = listeners.iter().map(accept_all).collect();
         assert_eq!(accepted.iter().sum::<usize>(), clients.len());
@@ -229,15 +280,15 @@ mod tests {
         assert_eq!(error.error.kind(), io::ErrorKind::AddrInUse);
 
         let first = open_group(group(LOCAL, 2)).unwrap();
-        let error = open_group(group(&first[0].address().to_string(), 2)).unwrap_err();
+        let error = open_group(group(&address_of(&first[0]).to_string(), 2)).unwrap_err();
         assert_eq!(error.error.kind(), io::ErrorKind::AddrInUse);
-        assert!(error.to_string().contains(&first[0].address().to_string()));
+        assert_eq!(error.step, "bind");
     }
 
     #[test]
     fn a_port_is_free_again_after_use() {
         let listeners = open_group(group(LOCAL, 1)).unwrap();
-        let address = listeners[0].address();
+        let address = address_of(&listeners[0]);
         let client = TcpStream::connect(address).unwrap();
         let served = rustix::net::accept(&listeners[0]).unwrap();
         // The server closes first, so its side waits in TIME_WAIT; SO_REUSEADDR passes that.
@@ -250,7 +301,7 @@ mod tests {
     #[test]
     fn accepted_sockets_inherit_the_options() {
         let listeners = open_group(group(LOCAL, 1)).unwrap();
-        let _client = TcpStream::connect(listeners[0].address()).unwrap();
+        let _client = TcpStream::connect(address_of(&listeners[0])).unwrap();
         let served = rustix::net::accept(&listeners[0]).unwrap();
         assert!(sockopt::tcp_nodelay(&served).unwrap());
         let mut value = 0u32;
@@ -271,7 +322,7 @@ mod tests {
     #[test]
     fn the_filter_drops_new_clients_and_keeps_old_ones() {
         let listeners = open_group(group(LOCAL, 1)).unwrap();
-        let address = listeners[0].address();
+        let address = address_of(&listeners[0]);
         let early = TcpStream::connect(address).unwrap();
         listeners[0].refuse_new_clients().unwrap();
         let late =
