@@ -6,7 +6,7 @@
 use corewise::offload::chunks::{Interests, StreamItem, Unsent};
 use corewise::offload::client::{Client, Refused, Terms, Ticket};
 use corewise::offload::layout::Span;
-use corewise::offload::server::{Job, JobId, Server};
+use corewise::offload::server::{self, Job, Server};
 use corewise::offload::slot::{Form, Response};
 use corewise::offload::world::World;
 
@@ -207,7 +207,7 @@ impl Task {
     }
 
     #[cfg(not(corewise_tsan))]
-    pub(crate) fn id(&self) -> JobId {
+    pub(crate) fn id(&self) -> server::JobId {
         self.job.id()
     }
 
