@@ -372,7 +372,7 @@ impl<W: World> Client<W> {
     /// The job must be done by `deadline` instead, which is not before the one it had.
     pub fn postpone(&mut self, ticket: Ticket, deadline: u64) {
         if let Some(Lease::Open(job)) = self.lease(ticket) {
-            self.records[index(ticket.slot)].lease = Lease::Open(Job { deadline, ..job });
+            self.records[index(ticket.slot)].lease = Lease::Open(Job { deadline, ..*job });
             // Relaxed: who reads it too early looks again when the old one has passed.
             self.world.store(self.words(ticket.slot).deadline(), deadline, Ordering::Relaxed);
         }
