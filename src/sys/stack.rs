@@ -9,7 +9,7 @@
 //! | word | writer | readers | ordering | pairs with |
 //! |---|---|---|---|---|
 //! | `TELL` | `tell_with`, before the handler is there | the handler | Relaxed | program order |
-//! | `FIRST`, `TOLD` | handlers | handlers | SeqCst | each other; no data hangs on them |
+//! | `FIRST`, `TOLD` | handlers | handlers | Relaxed | nothing: no data hangs on them |
 //! | `AT_WORK` | its thread | the first handler | Relaxed | nothing: a thread too many or few |
 
 use std::cell::Cell;
@@ -134,7 +134,7 @@ thread_local! {
 /// the process.
 extern "C" fn fallen(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let own = own_thread();
-    match FIRST.compare_exchange(0, own, Ordering::SeqCst, Ordering::SeqCst) {
+    match FIRST.compare_exchange(0, own, Ordering::Relaxed, Ordering::Relaxed) {
         Ok(_) => {
             // An error leaves it to whoever else may end this process.
             let _ = end_after_seconds(1);
@@ -147,7 +147,8 @@ extern "C" fn fallen(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
         Err(first) if first == own => {}
         Err(_) => {
             tell(signal, info, context);
-            TOLD.fetch_add(1, Ordering::SeqCst);
+            // Relaxed, like all of these: what was told has left by a system call.
+            TOLD.fetch_add(1, Ordering::Relaxed);
             loop {
                 // SAFETY: pause has no preconditions. The first thread ends the process.
                 unsafe { libc::pause() };
@@ -195,7 +196,7 @@ fn ask_others(own: i32) {
     }
     let moment = libc::timespec { tv_sec: 0, tv_nsec: 5_000_000 };
     for _ in 0..MOMENTS_MAX {
-        if TOLD.load(Ordering::SeqCst) >= asked {
+        if TOLD.load(Ordering::Relaxed) >= asked {
             return;
         }
         // SAFETY: `moment` outlives the call, and the rest is not asked for.

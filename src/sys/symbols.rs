@@ -37,6 +37,9 @@ pub(super) fn prepare() {
 }
 
 /// Adds one module to the list that `data` points to.
+///
+/// # Safety
+/// For dl_iterate_phdr alone, with a `Vec<Module>` as `data` that nobody else uses meanwhile.
 unsafe extern "C" fn note(
     info: *mut libc::dl_phdr_info,
     _size: libc::size_t,

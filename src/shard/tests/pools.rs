@@ -12,6 +12,7 @@ use super::worker::{Pool, TestWorker};
 use super::*;
 use crate::handler::offload;
 use crate::shard::{PoolSettings, PoolSetup, QueueWait};
+use crate::sys::poll::wait_readable;
 
 const SETTINGS: PoolSettings = PoolSettings {
     queue: 4,
@@ -507,7 +508,8 @@ fn a_slow_sender_does_not_use_up_the_time_of_its_worker() {
         .unwrap();
     for _ in 0..7 {
         stream.write_all(b"1\r\nx\r\n").unwrap();
-        std::thread::sleep(Duration::from_millis(600));
+        let answered = wait_readable(&[stream.as_fd()], Some(Duration::from_millis(600))).unwrap();
+        assert_eq!(answered, [false], "the worker has its time anew with each piece");
     }
     served.pool.told.release(1);
     assert_eq!(read(&mut stream).1, b"held");
