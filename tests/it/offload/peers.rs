@@ -98,10 +98,12 @@ fn slow_readers(pool: &Pool) {
     let slow = slow.wait();
     slow.expect("slow", |entry| entry.is_right() || entry.fate == Fate::Left);
     assert_eq!(slow.count(Entry::is_right), CROWD / 5, "who stays gets all of it");
-    // Unbounded it would be ten megabytes each.
+    // Unbounded it would be ten megabytes each. What is bounded: its part of what a shard copies
+    // for slow readers (16 MiB in all), and on its way in, in the worker and on its way out a
+    // channel of 64 KiB each, in buffers that an allocator rounds up.
     let each = most.saturating_sub(before) / CROWD as u64;
     println!("{each} bytes of the server for each slow reader");
-    assert!(each <= 512 << 10, "{each} bytes of the server for a client that reads slowly");
+    assert!(each <= 1 << 20, "{each} bytes of the server for a client that reads slowly");
 }
 
 #[test]
