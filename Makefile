@@ -67,17 +67,20 @@ kills: ## real processes of the slot protocol die and write garbage (a part of t
 	@tools/setup cargo cc python3
 	cargo test --locked --test offload -- $(ARGS)
 
-tsan: ## not built yet: the slot protocol under ThreadSanitizer, and a late write to report
+tsan: ## the slot protocol under ThreadSanitizer, and a late write that it must report
 	@tools/setup cargo cc
+	@ls $$(rustc --print target-libdir)/librustc-*tsan.a >/dev/null 2>&1 || { echo \
+		"error: this Rust has no ThreadSanitizer; that for x86_64-unknown-linux-gnu has"; exit 1; }
 	RUSTC_BOOTSTRAP=1 \
 	RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer --cfg corewise_tsan" \
 		cargo test --locked --target-dir target/tsan --test offload \
 		--target $$(rustc -vV | sed -n 's/^host: //p')
 
-soak: ## the tests that need minutes each (COREWISE_STORM_SECONDS, COREWISE_STORM_KILLS)
+soak: ## storms, every kill, stories (hours; COREWISE_STORM_SECONDS, _KILLS, COREWISE_STORY_TIMES)
 	@tools/setup cargo cc python3
 	cargo test --release --locked --test offload -- --ignored
-	cargo test --release --locked --test it -- --ignored --test-threads 1
+	COREWISE_STORY_TIMES=$${COREWISE_STORY_TIMES:-20} \
+		cargo test --release --locked --test it -- offload:: --test-threads 1
 
 fuzz: ## 20 million executions of the mutator (COREWISE_FUZZ_EXECUTIONS, COREWISE_FUZZ_SEED)
 	COREWISE_FUZZ_EXECUTIONS=$${COREWISE_FUZZ_EXECUTIONS:-20000000} \

@@ -130,6 +130,8 @@ fn plus_one(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().map(|byte| byte.wrapping_add(1)).collect()
 }
 
+/// Under its own name in the stack that its worker leaves.
+#[inline(never)]
 fn hang(_: &Request) -> Response {
     loop {
         spin_loop();
@@ -163,6 +165,7 @@ fn all_memory() -> Vec<u8> {
 }
 
 /// Calls itself until so many bytes of the stack are used.
+#[inline(never)]
 fn use_stack(bytes: usize) -> usize {
     let frame = black_box([0_u8; FRAME_BYTES]);
     match bytes.checked_sub(FRAME_BYTES) {

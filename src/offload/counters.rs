@@ -7,7 +7,7 @@
 //! A successor counts on from where its predecessor stopped. Counting is a load and a store, no
 //! locked instruction; reading costs the writers nothing while nobody looks.
 
-use super::layout::{COUNTER_WORDS, Word};
+use super::layout::{COUNTER_WORDS, ShardRow, Word, WorkerRow};
 use super::word::{ShardIndex, SlotIndex, WorkerIndex};
 use super::world::{Ordering, World};
 
@@ -80,6 +80,12 @@ impl ShardCounter {
     pub fn word(self, world: &impl World, shard: ShardIndex) -> Word {
         world.layout().shard_counter(shard, self as u32)
     }
+
+    /// Adds to it, in the row of the calling shard.
+    #[inline]
+    pub(super) fn add(self, world: &impl World, own: &ShardRow, number: u64) {
+        add(world, own.counter(self as u32), number);
+    }
 }
 
 impl WorkerCounter {
@@ -88,14 +94,21 @@ impl WorkerCounter {
     pub fn word(self, world: &impl World, worker: WorkerIndex) -> Word {
         world.layout().worker_counter(worker, self as u32)
     }
+
+    /// Adds to it, in the row of the calling worker.
+    #[inline]
+    pub(super) fn add(self, world: &impl World, own: &WorkerRow, number: u64) {
+        add(world, own.counter(self as u32), number);
+    }
 }
 
 impl Histogram {
-    /// The bucket of a value: bucket `b` counts what is below 2^b and not below half of that.
-    #[must_use]
-    pub fn word(self, world: &impl World, worker: WorkerIndex, value_ns: u64) -> Word {
+    /// Counts a value, in the row of the calling worker: bucket `b` is for what is below 2^b and
+    /// not below half of that.
+    #[inline]
+    pub(super) fn measure(self, world: &impl World, own: &WorkerRow, value_ns: u64) {
         let bucket = (u64::BITS - value_ns.leading_zeros()).min(BUCKETS - 1);
-        world.layout().worker_counter(worker, HISTOGRAMS + self as u32 * BUCKETS + bucket)
+        add(world, own.counter(HISTOGRAMS + self as u32 * BUCKETS + bucket), 1);
     }
 
     /// How many values were below 2^`bucket` and not below half of that.
@@ -111,6 +124,7 @@ impl Histogram {
 }
 
 /// Adds to a counter of the calling process.
+#[inline]
 pub fn add(world: &impl World, counter: Word, number: u64) {
     if number > 0 {
         let sum = world.load(counter, Ordering::Relaxed).wrapping_add(number);

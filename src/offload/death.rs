@@ -11,7 +11,7 @@
 //! process is gone, and from then on nothing of it can write. The order in `bury` matters: when a
 //! shard learns of the death, the life already says so and nobody rings for the dead any more.
 
-use super::layout::Doorbell;
+use super::layout::{Doorbell, SlotWords};
 use super::queue::BrokenQueue;
 use super::slot::{Lease, cancel_word};
 use super::wake;
@@ -179,13 +179,7 @@ impl<W: World> Registry<W> {
     fn is_named(&self, worker: WorkerIndex, incarnation: u16) -> bool {
         let owner = Owner { worker, incarnation };
         let mut named = false;
-        self.for_each_slot(|_, _, state| {
-            named |= matches!(
-                state,
-                SlotState::Claimed(by) | SlotState::Running(by) | SlotState::Done(by)
-                    if by == owner
-            );
-        });
+        self.for_each_slot(|_, _, state| named |= state.owner() == Some(owner));
         named
     }
 
@@ -245,12 +239,12 @@ pub(super) fn adopt(
                 }
                 Lease::Withdrawn { until }
             }
-            SlotState::Done(_) => free(world, shard, slot, word.generation),
+            SlotState::Done(_) => free(world, words, word.generation),
             SlotState::Claimed(owner) | SlotState::Running(owner) => {
                 match world.layout().worker(owner.worker.0.into()) {
                     None => Lease::Spoiled,
                     Some(worker) if life_of(world, worker).outlived(owner) => {
-                        free(world, shard, slot, word.generation)
+                        free(world, words, word.generation)
                     }
                     Some(worker) => {
                         take_back(world, shard, slot, word.generation, worker);
@@ -265,15 +259,11 @@ pub(super) fn adopt(
 }
 
 /// Makes a slot free that is the shard's.
-pub(super) fn free(
-    world: &impl World,
-    shard: ShardIndex,
-    slot: SlotIndex,
-    generation: Generation,
-) -> Lease {
+#[inline]
+pub(super) fn free(world: &impl World, slot: SlotWords, generation: Generation) -> Lease {
     let word = StateWord::new(SlotState::Free, generation).pack();
     // Pairs with the load in `adopt`: the successor finds the slot as we left it.
-    world.store(world.layout().slot(shard, slot).state(), word, Ordering::Release);
+    world.store(slot.state(), word, Ordering::Release);
     Lease::Free
 }
 
@@ -301,8 +291,8 @@ const INCARNATIONS: u32 = 1 << 12;
 /// Something in the memory that only a broken worker writes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Fault {
-    /// This worker wrote it, or was named by who did: it is to be killed.
-    Worker(WorkerIndex),
+    /// This worker wrote it, or was named by who did: it is to be killed if it still lives.
+    Worker(Owner),
     /// Nobody knows who: the pool needs new memory.
     Memory,
 }

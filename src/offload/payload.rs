@@ -4,7 +4,7 @@
 //! slot's area holds it, else as many as the rest fills, the last one partly.
 
 use super::blocks::{BadExtents, BlockIndex, Extents};
-use super::layout::{BLOCK_BYTES, Layout, Span};
+use super::layout::{BLOCK_BYTES, Layout, ShardRow, Span};
 use super::word::{ShardIndex, SlotIndex, WorkerIndex};
 use super::world::World;
 
@@ -49,8 +49,17 @@ impl Payload {
     /// The memory of a request in a slot of its shard.
     #[must_use]
     pub fn of_request(layout: &Layout, from: ShardIndex, slot: SlotIndex, blocks: Extents) -> Self {
-        let inline = layout.inline_request(from, slot);
-        Self { side: Side::Shard(from), inline, extents: blocks }
+        Self::request_at(&layout.shard_row(from), from, slot, blocks)
+    }
+
+    #[inline]
+    pub(super) const fn request_at(
+        row: &ShardRow,
+        from: ShardIndex,
+        slot: SlotIndex,
+        blocks: Extents,
+    ) -> Self {
+        Self { side: Side::Shard(from), inline: row.inline_request(slot), extents: blocks }
     }
 
     /// The memory of a response by `from` in a slot of `to`.
@@ -61,8 +70,17 @@ impl Payload {
         (to, slot): (ShardIndex, SlotIndex),
         blocks: Extents,
     ) -> Self {
-        let inline = layout.inline_response(to, slot);
-        Self { side: Side::Worker(from), inline, extents: blocks }
+        Self::response_at(&layout.shard_row(to), from, slot, blocks)
+    }
+
+    #[inline]
+    pub(super) const fn response_at(
+        row: &ShardRow,
+        from: WorkerIndex,
+        slot: SlotIndex,
+        blocks: Extents,
+    ) -> Self {
+        Self { side: Side::Worker(from), inline: row.inline_response(slot), extents: blocks }
     }
 
     /// The blocks that it lies in.
@@ -81,10 +99,15 @@ impl Payload {
     ///
     /// # Panics
     /// Panics if it does not hold so many.
+    #[inline]
     pub fn write(&self, world: &impl World, at: usize, bytes: &[u8]) {
         if let Some(span) = self.inline_part(at, bytes.len()) {
             return world.copy_in(span, bytes);
         }
+        self.write_spans(world, at, bytes);
+    }
+
+    fn write_spans(&self, world: &impl World, at: usize, bytes: &[u8]) {
         let mut rest = bytes;
         for span in self.spans(world.layout(), at, bytes.len()) {
             let (now, later) = rest.split_at(span.bytes() as usize);
@@ -97,10 +120,15 @@ impl Payload {
     ///
     /// # Panics
     /// Panics if it does not hold so many.
+    #[inline]
     pub fn read(&self, world: &impl World, at: usize, into: &mut [u8]) {
         if let Some(span) = self.inline_part(at, into.len()) {
             return world.copy_out(span, into);
         }
+        self.read_spans(world, at, into);
+    }
+
+    fn read_spans(&self, world: &impl World, at: usize, into: &mut [u8]) {
         let mut rest = into;
         for span in self.spans(world.layout(), at, rest.len()) {
             let (now, later) = rest.split_at_mut(span.bytes() as usize);
@@ -110,9 +138,10 @@ impl Payload {
     }
 
     /// The memory of so many bytes from byte `at` on if all of them lie in the slot.
+    #[inline]
     fn inline_part(&self, at: usize, bytes: usize) -> Option<Span> {
-        let (at, bytes) = (u32::try_from(at).ok()?, u32::try_from(bytes).ok()?);
-        self.inline.behind(at)?.first(bytes)
+        let end = at.checked_add(bytes).filter(|&end| end <= self.inline.bytes() as usize);
+        end.and_then(|_| self.inline.behind(at as u32)?.first(bytes as u32))
     }
 
     /// The memory of so many bytes from byte `at` on, in order: whoever sends from it needs it.

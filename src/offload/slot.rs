@@ -290,6 +290,14 @@ pub fn look(lease: Lease, sight: Sight) -> (Lease, Option<Action>) {
     }
 }
 
+/// Whether `look` of what this word says is that an open job was answered: what nearly every look
+/// comes to, found without the rest.
+#[inline]
+#[must_use]
+pub fn is_answer(lease: &Lease, generation: Generation, word: u64) -> bool {
+    matches!(lease, Lease::Open(_)) && StateWord::is_done(word, generation)
+}
+
 fn orphaned(job: Job, started: bool) -> (Lease, Option<Action>) {
     let allowed = !job.streamed && (!started || job.retry == Retry::Started);
     if allowed && job.attempts < ATTEMPTS_MAX {
@@ -302,6 +310,7 @@ fn orphaned(job: Job, started: bool) -> (Lease, Option<Action>) {
 ///
 /// Of an open job nobody wanted back, "cancelled" is no answer.
 #[must_use]
+#[inline]
 pub fn take(response: u64, bytes_max: u32) -> Action {
     match Response::unpack(response) {
         Some(Response { ending: Ending::Expired, .. }) => Action::EndAndFree(Outcome::Expired),
@@ -512,6 +521,19 @@ mod tests {
             }
             if let Some(response) = Response::unpack(word) {
                 prop_assert_eq!(response.pack(), word);
+            }
+        }
+
+        #[test]
+        fn an_answer_is_what_the_long_way_finds(word: u64, generation: u64, own: bool, done: bool) {
+            let word = if done { word & !15 | 4 } else { word };
+            let number = if own { word >> 24 } else { generation };
+            let generation = Generation::new(number);
+            let sight = Sight::judge(word, generation, |_| Some(ALIVE));
+            for lease in [Lease::Open(job()), Lease::Overtaken, Lease::Held, Lease::Free] {
+                let expected = (Lease::Held, Some(Action::Take));
+                let found = is_answer(&lease, generation, word);
+                prop_assert_eq!(found, look(lease, sight) == expected);
             }
         }
 

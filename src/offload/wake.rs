@@ -13,18 +13,22 @@
 //! other. A wake is a signal first and only then the mark that it was sent: a waker that dies
 //! between the two has woken somebody for nothing, where the other order would have lost the wake.
 
-use super::layout::{BITMAP_WORDS, Doorbell, Word};
+use super::layout::{BITMAP_WORDS, Doorbell, ShardRow, Word};
 use super::word::{ShardIndex, SlotIndex, WorkerIndex, is_asleep};
 use super::world::{Ordering, World};
 
 /// Wakes the owner of a sleep word if it sleeps; true when it did. What it is to see must have
 /// been written, and a fence must stand between that and this call, unless `order` and the write
 /// before it make up for one.
+#[inline]
 pub(super) fn signal(world: &impl World, sleep: Word, doorbell: Doorbell, order: Ordering) -> bool {
     let seen = world.load(sleep, order);
-    if !is_asleep(seen) {
-        return false;
-    }
+    is_asleep(seen) && rouse(world, sleep, seen, doorbell)
+}
+
+/// Wakes the owner of a sleep word, who was seen asleep.
+#[cold]
+fn rouse(world: &impl World, sleep: Word, seen: u64, doorbell: Doorbell) -> bool {
     #[cfg(test)]
     if world.twin() == super::world::Twin::ClearThenSignal {
         let woken = world.compare_exchange(sleep, seen, seen + 1, Ordering::Relaxed).is_ok();
@@ -54,13 +58,18 @@ pub(super) fn awake(world: &impl World, sleep: Word) {
 
 /// A worker calls a shard to a slot: its job is done, or something was sent, taken or refused.
 /// True when the shard was woken by it.
-pub(super) fn call_shard(world: &impl World, shard: ShardIndex, slot: SlotIndex) -> bool {
+#[inline]
+pub(super) fn call_shard(
+    world: &impl World,
+    (shard, row): (ShardIndex, &ShardRow),
+    slot: SlotIndex,
+) -> bool {
     let (index, bit) = (u32::from(slot.0 / 64), 1 << (slot.0 % 64));
     // This and the load of the mark exclude that we see the shard awake while it sees nothing to
     // do: it marks itself asleep, fences, and looks at these bits (`Client::arm`).
-    world.fetch_or(world.layout().attention(shard, index), bit, Ordering::SeqCst);
+    world.fetch_or(row.attention(index), bit, Ordering::SeqCst);
     // Pairs with the fence in `Client::arm`, as above.
-    signal(world, world.layout().shard_sleep(shard), Doorbell::Shard(shard), Ordering::SeqCst)
+    signal(world, row.sleep(), Doorbell::Shard(shard), Ordering::SeqCst)
 }
 
 /// What a worker that sleeps in the middle of jobs would be woken for.

@@ -89,6 +89,17 @@ pub enum SlotState {
     Cancelled,
 }
 
+impl SlotState {
+    /// Whom it names.
+    #[must_use]
+    pub const fn owner(self) -> Option<Owner> {
+        match self {
+            Self::Claimed(owner) | Self::Running(owner) | Self::Done(owner) => Some(owner),
+            Self::Free | Self::Ready | Self::Cancelled => None,
+        }
+    }
+}
+
 /// The state word of a slot.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct StateWord {
@@ -106,6 +117,7 @@ impl StateWord {
     }
 
     /// As it stands in memory.
+    #[inline]
     #[must_use]
     pub const fn pack(self) -> u64 {
         let (tag, owner) = match self.state {
@@ -117,6 +129,14 @@ impl StateWord {
             SlotState::Cancelled => (CANCELLED, 0),
         };
         tag | owner << STATE_BITS | self.generation.get() << (STATE_BITS + OWNER_BITS)
+    }
+
+    /// Whether a word is DONE in a generation, whoever was the owner.
+    #[inline]
+    #[must_use]
+    pub const fn is_done(word: u64, generation: Generation) -> bool {
+        word & ((1 << STATE_BITS) - 1) == DONE
+            && word >> (STATE_BITS + OWNER_BITS) == generation.get()
     }
 
     /// Reads it; `None` for what nobody who keeps to the protocol ever writes.
@@ -162,10 +182,11 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// What the cell of position `position` says once it is published, in a ring of `cells`.
+    /// What the cell of position `position` says once it is published, in a ring of `cells`, which
+    /// is a power of two.
     #[must_use]
     pub const fn lap_of(position: u64, cells: u64) -> u8 {
-        ((position / cells) & 0xff) as u8
+        ((position >> cells.trailing_zeros()) & 0xff) as u8
     }
 
     /// As it stands in memory.
@@ -278,6 +299,11 @@ mod tests {
                 check(SlotState::Claimed(owner), generation);
                 check(SlotState::Running(owner), generation);
                 check(SlotState::Done(owner), generation);
+                let done = StateWord::new(SlotState::Done(owner), Generation::new(generation));
+                assert!(StateWord::is_done(done.pack(), done.generation));
+                assert!(!StateWord::is_done(done.pack(), done.generation.next()));
+                let running = StateWord { state: SlotState::Running(owner), ..done };
+                assert!(!StateWord::is_done(running.pack(), done.generation));
             }
         }
     }

@@ -42,6 +42,13 @@ pub trait World {
     fn ring(&self, doorbell: Doorbell);
     /// Nanoseconds of the monotonic clock, the same in all processes.
     fn now(&self) -> u64;
+    /// A number that grows with time and is cheaper to read than the clock; `None` where there is
+    /// none. It says that little time has passed, and nothing else.
+    fn ticks(&self) -> Option<u64> {
+        None
+    }
+    /// A word and the beginning of a span are needed soon. Touches nothing.
+    fn expect(&self, _word: Word, _at: Span) {}
     /// Copies bytes to the beginning of a span, which must be long enough.
     fn copy_in(&self, at: Span, bytes: &[u8]);
     /// Copies the beginning of a span, which must be long enough, over `into`.

@@ -36,15 +36,18 @@ use crate::net::listener::Listener;
 use crate::net::ring::OpenError;
 pub use crate::offload::admission::QueueWait;
 use crate::offload::death::Fault;
+use crate::offload::word::Owner;
 pub use crate::offload::word::ShardIndex;
 use crate::router::Table;
 use crate::sys::channel::{Channel, FromChild, Received, ToChild};
 use crate::sys::memory::use_small_pages;
 use crate::sys::page::SharedPage;
 use crate::sys::process::PidFd;
+use crate::sys::schedule::take_short_turns;
 use crate::sys::signal::SignalFd;
 use crate::sys::terminate::on_terminate;
 use crate::sys::{clock, descriptors, poll};
+use crate::telemetry::fall::report_falls;
 use crate::telemetry::log::report_panics;
 
 /// What a shard is started with.
@@ -127,9 +130,16 @@ pub fn run(setup: Setup) -> Result<End, StartError> {
     // to whoever runs the tests.
     if !cfg!(test) {
         report_panics();
+        if let Err(error) = report_falls() {
+            tracing::debug!(%error, "nothing will say where this process stood at its end");
+        }
     }
     if let Err(error) = use_small_pages() {
         tracing::debug!(%error, "memory may come in huge pages");
+    }
+    // Whatever else runs on this CPU, a request is not to wait for the end of its turn.
+    if let Err(error) = take_short_turns() {
+        tracing::debug!(%error, "requests may wait for others on the CPU");
     }
     executor::run(drive(setup)).map_err(StartError::System)?
 }
@@ -210,7 +220,9 @@ async fn serve(shard: &mut Shard, mut control: Control) -> End {
 /// What the supervisor is told about something that cannot have been written by a working worker.
 fn accusation(pool: u16, fault: Fault) -> FromChild {
     match fault {
-        Fault::Worker(worker) => FromChild::WorkerBroken { pool, worker: worker.0 },
+        Fault::Worker(Owner { worker, incarnation }) => {
+            FromChild::WorkerBroken { pool, worker: worker.0, incarnation }
+        }
         Fault::Memory => FromChild::MemoryBroken { pool },
     }
 }

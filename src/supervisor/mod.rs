@@ -35,6 +35,7 @@ use crate::config::{Config, LogFormat, PoolConfig};
 use crate::exit::Exit;
 use crate::net::listener::{Endpoint, Listener, SocketFile};
 use crate::offload::region::Region;
+use crate::offload::word::{Owner, WorkerIndex};
 use crate::sys::channel::{Channel, FromChild, Received};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::memory;
@@ -188,8 +189,8 @@ enum Event {
     /// A worker that was ordered will never show up.
     NotStarted(ChildId),
     Overdue(ChildId, JobNote),
-    /// The memory of this pool could not be made anew.
-    RebuildFailed(u16),
+    /// The memory of this pool was made anew.
+    Rebuilt(u16),
     Signal(Signal),
     SpawnFailed(ChildId),
     Suspended(Duration),
@@ -397,13 +398,20 @@ impl<'a> Supervisor<'a> {
     fn handle(&mut self, event: Event, now: Instant) {
         match event {
             Event::Exit(id, ended) => self.state.handle_exit(id, ended, now),
+            // Whose process that is stands in the memory of the pool.
+            Event::Message(id, FromChild::WorkerBroken { pool, worker, incarnation }) => {
+                let owner = Owner { worker: WorkerIndex(worker), incarnation };
+                if let Some(worker) = self.pools.accused(id, pool, owner) {
+                    self.state.handle_worker_broken(id, worker);
+                }
+            }
             Event::Message(id, message) => self.state.handle_message(id, message, now),
             Event::NotStarted(id) => {
                 self.children.retain(|child| child.id != id);
                 self.state.handle_spawn_failed(id, now);
             }
             Event::Overdue(id, job) => self.state.handle_overdue(id, job, now),
-            Event::RebuildFailed(pool) => self.state.handle_rebuild_failed(pool, now),
+            Event::Rebuilt(pool) => self.state.handle_rebuilt(pool, now),
             Event::Signal(signal) => self.state.handle_signal(signal, now),
             Event::SpawnFailed(id) => self.state.handle_spawn_failed(id, now),
             Event::Suspended(gap) => self.state.handle_suspension(gap),
@@ -466,10 +474,9 @@ impl<'a> Supervisor<'a> {
     }
 
     fn rebuild(&mut self, pool: u16) {
-        if let Err(error) = self.pools.rebuild(pool) {
-            let pool_name = &self.nursery.config.pools[usize::from(pool)].name;
-            tracing::error!(pool = pool_name, %error, "new memory cannot be made");
-            self.events.push_back(Event::RebuildFailed(pool));
+        match self.pools.rebuild(pool) {
+            Ok(()) => self.events.push_back(Event::Rebuilt(pool)),
+            Err(error) => self.report_not_rebuilt(pool, &error),
         }
     }
 
@@ -509,9 +516,13 @@ impl<'a> Supervisor<'a> {
     }
 }
 
-/// Takes every message that a child has sent, and notes when no more can come.
+/// Takes the messages that a child has sent, and notes when no more can come. One that never stops
+/// talking does not keep the others from being heard.
 fn collect_messages(child: &mut Child, events: &mut VecDeque<Event>) {
-    while child.is_heard {
+    for _ in 0..MESSAGES_PER_LOOK {
+        if !child.is_heard {
+            break;
+        }
         let name = child.id.role;
         match child.channel.receive::<FromChild>() {
             Ok(Received::Message(message)) => {
@@ -533,7 +544,7 @@ fn collect_messages(child: &mut Child, events: &mut VecDeque<Event>) {
         }
     }
     // Nobody holds the other end, so nobody is or will be there.
-    if child.process.is_none() {
+    if child.process.is_none() && !child.is_heard {
         events.push_back(Event::NotStarted(child.id));
     }
 }
@@ -588,6 +599,8 @@ const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
 const KILL_AFTER: Duration = Duration::from_secs(1);
 /// Least time between two looks for workers that are late.
 const OVERDUE_LOOK: Duration = Duration::from_millis(50);
+/// Whoever works as planned never sends so many at once.
+const MESSAGES_PER_LOOK: usize = 256;
 const LOOK_MIN: Duration = Duration::from_millis(25);
 const LOOK_MAX: Duration = Duration::from_secs(1);
 /// A wait that ends so much later than asked for means that the supervisor was stopped.

@@ -16,11 +16,12 @@ use super::state::{ChildId, JobNote, Role};
 use crate::config::grants::Finding;
 use crate::config::placement::PoolPlace;
 use crate::config::{Config, PoolConfig};
+use crate::limits::{REQUEST_MESSAGE_HEAD_BYTES_MAX, RESPONSE_MESSAGE_HEAD_BYTES_MAX};
 use crate::offload::death::{Overdue, Registry};
-use crate::offload::layout::{Layout, Shape};
+use crate::offload::layout::{BLOCK_BYTES, Layout, Shape};
 use crate::offload::message::{REQUEST_PREFIX_BYTES, route_of};
 use crate::offload::region::{Mapped, Region};
-use crate::offload::word::{ShardIndex, WorkerIndex};
+use crate::offload::word::{Owner, ShardIndex, WorkerIndex};
 use crate::offload::world::World;
 use crate::sys::{cgroup, memory};
 
@@ -49,8 +50,9 @@ struct Pool {
 struct Memory {
     region: Arc<Region>,
     registry: Registry<Mapped>,
-    /// Shards and workers that were started with it.
-    users: BTreeSet<ChildId>,
+    /// Shards and workers that were started with it; of a worker also the life that it was given
+    /// there, as slots name it.
+    users: BTreeMap<ChildId, u16>,
     /// Workers that were found with a job that they do not come back from.
     condemned: BTreeSet<ChildId>,
     /// Indices whose blocks are there.
@@ -79,7 +81,7 @@ impl Pools {
     /// Takes a shard in that is about to start; its seat.
     pub(super) fn seat(&mut self, shard: ChildId) -> u16 {
         for pool in &mut self.pools {
-            pool.current.users.insert(shard);
+            pool.current.users.insert(shard, 0);
         }
         self.seats.take(shard)
     }
@@ -108,8 +110,8 @@ impl Pools {
             memory.region.populate(index)?;
             memory.populated.insert(index.0);
         }
-        memory.registry.enlist(index);
-        memory.users.insert(worker);
+        let life = memory.registry.enlist(index);
+        memory.users.insert(worker, life.short());
         Ok(())
     }
 
@@ -134,6 +136,7 @@ impl Pools {
     /// Makes new memory for a pool; who starts from now on gets it.
     pub(super) fn rebuild(&mut self, pool: u16) -> io::Result<()> {
         let Some(pool) = self.pools.get_mut(usize::from(pool)) else { return Ok(()) };
+        check_granted(need(pool.shape, pool.workers).0, granted_bytes())?;
         let new = Memory::create(pool.shape, pool.workers)?;
         let old = mem::replace(&mut pool.current, new);
         pool.replaced.push(old);
@@ -180,12 +183,17 @@ impl Pools {
         else {
             return Vec::new();
         };
-        let mut memories = pool.replaced.iter().chain([&pool.current]);
-        let Some(memory) = memories.find(|memory| memory.users.contains(&worker)) else {
-            return Vec::new();
-        };
+        let Some(memory) = pool.memory_of(worker) else { return Vec::new() };
         let jobs = memory.registry.running(WorkerIndex(index));
         jobs.iter().map(|job| memory.note(job, now, routes)).collect()
+    }
+
+    /// The process that a shard has found to write what cannot be, if it is still there: its place
+    /// may have somebody else by now, and so may the same place in newer memory.
+    pub(super) fn accused(&self, by: ChildId, pool: u16, owner: Owner) -> Option<ChildId> {
+        let memory = self.pools.get(usize::from(pool))?.memory_of(by)?;
+        let worker = memory.user(owner.worker)?;
+        (memory.users.get(&worker) == Some(&owner.incarnation)).then_some(worker)
     }
 
     /// The longest time from a deadline to the end of a worker.
@@ -205,18 +213,24 @@ impl Pool {
     fn memories(&mut self) -> impl Iterator<Item = &mut Memory> {
         self.replaced.iter_mut().chain([&mut self.current])
     }
+
+    /// What this process was started with.
+    fn memory_of(&self, child: ChildId) -> Option<&Memory> {
+        let mut memories = self.replaced.iter().chain([&self.current]);
+        memories.find(|memory| memory.users.contains_key(&child))
+    }
 }
 
 impl Memory {
     fn create(shape: Shape, workers: u8) -> io::Result<Self> {
         let region = Arc::new(Region::create(shape, workers)?);
         let registry = Registry::of(&region);
-        let (users, condemned) = (BTreeSet::new(), BTreeSet::new());
+        let (users, condemned) = (BTreeMap::new(), BTreeSet::new());
         Ok(Self { region, registry, users, condemned, populated: (0..workers).collect() })
     }
 
     fn bury(&mut self, child: ChildId, seat: Option<u16>) {
-        if !self.users.remove(&child) {
+        if self.users.remove(&child).is_none() {
             return;
         }
         self.condemned.remove(&child);
@@ -232,12 +246,12 @@ impl Memory {
 
     /// The process that lives in the place of a worker.
     fn user(&self, worker: WorkerIndex) -> Option<ChildId> {
-        self.users.iter().copied().find(|user| index_of(user.role) == Some(worker))
+        self.users.keys().copied().find(|user| index_of(user.role) == Some(worker))
     }
 
     /// When the jobs of the workers that are not condemned should be done.
     fn limits(&self) -> impl Iterator<Item = u64> {
-        let workers = self.users.iter().filter(|user| !self.condemned.contains(user));
+        let workers = self.users.keys().filter(|user| !self.condemned.contains(user));
         let indices = workers.filter_map(|user| index_of(user.role));
         indices.filter_map(|index| self.registry.hard_limit(index))
     }
@@ -329,18 +343,23 @@ fn plan<'a>(
 /// The kernel would end a process rather than refuse it memory, so what cannot fit is not asked
 /// for.
 fn check_memory(plans: &[(&PoolConfig, Shape, u8)], granted: Option<u64>) -> Result<(), Finding> {
-    let Some(granted) = granted else { return Ok(()) };
     let mut sum: u64 = 0;
     for (pool, shape, workers) in plans {
         let needs = need(*shape, *workers);
         sum = sum.saturating_add(needs.0);
-        if sum > granted / 5 * 4 {
-            let reason = format!("the system has {} MiB", granted >> 20);
-            let error = io::Error::new(io::ErrorKind::OutOfMemory, reason);
-            return Err(Finding::of_pool(&pool.name, needs, &error));
-        }
+        check_granted(sum, granted).map_err(|error| Finding::of_pool(&pool.name, needs, &error))?;
     }
     Ok(())
+}
+
+fn check_granted(bytes: u64, granted: Option<u64>) -> io::Result<()> {
+    match granted {
+        Some(granted) if bytes > granted / 5 * 4 => {
+            let reason = format!("the system has {} MiB", granted >> 20);
+            Err(io::Error::new(io::ErrorKind::OutOfMemory, reason))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What the system and our group could give at most; `None` if neither says.
@@ -364,3 +383,83 @@ fn nanos(time: Duration) -> u64 {
 const REQUEST_BLOCKS: u16 = 64;
 /// Blocks of 64 KiB for the responses of each worker.
 const RESPONSE_BLOCKS: u16 = 32;
+
+// No setting changes them: the longest head finds room beside the quarter that is kept for others,
+// or its stream would wait for blocks that nobody has.
+const _: () = assert!(
+    (REQUEST_BLOCKS - REQUEST_BLOCKS / 4) as u64 * BLOCK_BYTES
+        >= REQUEST_MESSAGE_HEAD_BYTES_MAX as u64
+);
+const _: () = assert!(
+    (RESPONSE_BLOCKS - RESPONSE_BLOCKS / 4) as u64 * BLOCK_BYTES
+        >= RESPONSE_MESSAGE_HEAD_BYTES_MAX as u64
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: Shape = Shape {
+        shards: 2,
+        workers: 4,
+        slots: 2,
+        slot_bytes: 256,
+        request_blocks: 1,
+        response_blocks: 1,
+    };
+
+    fn pools() -> Pools {
+        let current = Memory::create(SHAPE, 2).unwrap();
+        let force = Duration::ZERO;
+        let pool = Pool { shape: SHAPE, workers: 2, force, current, replaced: Vec::new() };
+        Pools { pools: vec![pool], seats: Seats::new(2) }
+    }
+
+    fn shard(incarnation: u32) -> ChildId {
+        ChildId { role: Role::Shard(0), incarnation }
+    }
+
+    fn worker(incarnation: u32) -> ChildId {
+        ChildId { role: Role::Worker { pool: 0, index: 1 }, incarnation }
+    }
+
+    fn owner(incarnation: u16) -> Owner {
+        Owner { worker: WorkerIndex(1), incarnation }
+    }
+
+    #[test]
+    fn whoever_is_accused_is_not_taken_for_its_successor() {
+        let mut pools = pools();
+        pools.seat(shard(1));
+        pools.enlist(worker(1)).unwrap();
+        assert_eq!(pools.accused(shard(1), 0, owner(1)), Some(worker(1)));
+        assert_eq!(pools.accused(shard(1), 1, owner(1)), None, "there is no such pool");
+        assert_eq!(pools.accused(shard(2), 0, owner(1)), None, "nobody who knows that memory");
+        pools.bury(worker(1));
+        assert_eq!(pools.accused(shard(1), 0, owner(1)), None, "it is dead");
+        pools.enlist(worker(2)).unwrap();
+        assert_eq!(pools.accused(shard(1), 0, owner(1)), None, "its successor wrote nothing");
+        assert_eq!(pools.accused(shard(1), 0, owner(2)), Some(worker(2)));
+    }
+
+    #[test]
+    fn whoever_has_old_memory_accuses_nobody_in_the_new_one() {
+        let mut pools = pools();
+        pools.seat(shard(1));
+        pools.enlist(worker(1)).unwrap();
+        pools.rebuild(0).unwrap();
+        pools.bury(worker(1));
+        // The count of lives begins anew, so that slots name both alike.
+        pools.enlist(worker(2)).unwrap();
+        assert_eq!(pools.accused(shard(1), 0, owner(1)), None);
+        pools.seat(shard(2));
+        assert_eq!(pools.accused(shard(2), 0, owner(1)), Some(worker(2)));
+    }
+
+    #[test]
+    fn what_the_system_has_not_is_not_asked_for() {
+        assert!(check_granted(80, Some(100)).is_ok());
+        assert!(check_granted(81, Some(100)).is_err());
+        assert!(check_granted(u64::MAX, None).is_ok(), "nobody says how much there is");
+    }
+}

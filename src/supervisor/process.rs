@@ -55,6 +55,10 @@ impl Child {
     /// not would be signalled in its place.
     pub(super) fn introduce(&mut self, pid: u32) -> io::Result<()> {
         let pid = Pid::from_number(pid).ok_or(io::ErrorKind::InvalidData)?;
+        if self.process.is_some() {
+            // Code of the application can write here too: nobody becomes somebody else.
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
         self.process = Some(Process { pid, pidfd: PidFd::open_child(pid)? });
         Ok(())
     }

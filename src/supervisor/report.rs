@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Supervisor;
 use super::process::Child;
 use super::restart::RestartLimits;
-use super::state::{ChildId, Report, Role};
+use super::state::{ChildId, REBUILD_PAUSE, Report, Role};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::memory;
 use crate::sys::process::{Ended, Pid};
@@ -128,6 +128,13 @@ impl Supervisor<'_> {
         if let Some(more) = jobs.len().checked_sub(JOBS_SHOWN).filter(|&more| more > 0) {
             tracing::error!(pid, worker, more, %ended, "more jobs died with their worker");
         }
+    }
+
+    /// The memory of a pool could not be made anew. Until it is, its workers go on in the old one.
+    pub(super) fn report_not_rebuilt(&self, pool: u16, error: &io::Error) {
+        let pool = &self.nursery.config.pools[usize::from(pool)].name;
+        let retry_in_ms = millis(REBUILD_PAUSE);
+        tracing::error!(pool, %error, retry_in_ms, "new memory cannot be made");
     }
 
     /// A process could not even be made.

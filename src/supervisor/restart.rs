@@ -80,6 +80,9 @@ impl RestartPolicy {
 
     /// The process of this place has died.
     pub fn handle_death(&mut self, was_ready: bool, now: Instant) -> Restart {
+        while self.starts.front().is_some_and(|&start| start + STARTS_WINDOW <= now) {
+            self.starts.pop_front();
+        }
         let restart = if was_ready {
             Restart { at: self.earliest_start(now), hopeless: false }
         } else {
@@ -101,10 +104,7 @@ impl RestartPolicy {
     }
 
     /// Now, or as soon as fewer than ten starts lie within one second.
-    fn earliest_start(&mut self, now: Instant) -> Instant {
-        while self.starts.front().is_some_and(|&start| start + STARTS_WINDOW <= now) {
-            self.starts.pop_front();
-        }
+    fn earliest_start(&self, now: Instant) -> Instant {
         match self.starts.len().checked_sub(STARTS_MAX) {
             Some(index) => now.max(self.starts[index] + STARTS_WINDOW),
             None => now,
@@ -179,6 +179,7 @@ mod tests {
             now += Duration::from_secs(16);
             assert!(!policy.handle_death(false, now).hopeless);
         }
+        assert!(policy.starts.len() <= 2, "what is long past is not remembered");
     }
 
     #[test]

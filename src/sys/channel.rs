@@ -76,6 +76,8 @@ pub enum FromChild {
         pool: u16,
         /// Its index.
         worker: u8,
+        /// Which of the lives of that place it was, as slots name it.
+        incarnation: u16,
     },
 }
 
@@ -251,10 +253,11 @@ impl Message for FromChild {
                 out.push(STARTED);
                 out.extend_from_slice(&pid.to_le_bytes());
             }
-            Self::WorkerBroken { pool, worker } => {
+            Self::WorkerBroken { pool, worker, incarnation } => {
                 out.push(WORKER_BROKEN);
                 out.extend_from_slice(&pool.to_le_bytes());
                 out.push(*worker);
+                out.extend_from_slice(&incarnation.to_le_bytes());
             }
         }
     }
@@ -274,9 +277,11 @@ impl Message for FromChild {
             (&STARTED, pid) => {
                 Some(Self::Started { pid: u32::from_le_bytes(pid.try_into().ok()?) })
             }
-            (&WORKER_BROKEN, &[low, high, worker]) => {
-                Some(Self::WorkerBroken { pool: u16::from_le_bytes([low, high]), worker })
-            }
+            (&WORKER_BROKEN, &[low, high, worker, first, second]) => Some(Self::WorkerBroken {
+                pool: u16::from_le_bytes([low, high]),
+                worker,
+                incarnation: u16::from_le_bytes([first, second]),
+            }),
             _ => None,
         }
     }
@@ -323,7 +328,7 @@ mod tests {
         check(FromChild::Ready);
         check(FromChild::Retiring);
         check(FromChild::Started { pid: 4_000_000 });
-        check(FromChild::WorkerBroken { pool: 258, worker: 7 });
+        check(FromChild::WorkerBroken { pool: 258, worker: 7, incarnation: 4095 });
     }
 
     #[test]
@@ -341,7 +346,7 @@ mod tests {
         for bytes in [&b"?"[..], b"D", b"D1234567", b"F12345", b"F", b"S1", b"r1", b"\0"] {
             assert_eq!(ToChild::decode(bytes), None, "{bytes:?}");
         }
-        for bytes in [&b""[..], b"f", b"rr", b"c\0", b"s123", b"D", b"m1", b"w12"] {
+        for bytes in [&b""[..], b"f", b"rr", b"c\0", b"s123", b"D", b"m1", b"w123", b"w12345x"] {
             assert_eq!(FromChild::decode(bytes), None, "{bytes:?}");
         }
         let (one, other) = pair().unwrap();

@@ -192,8 +192,10 @@ pub fn end_after_seconds(seconds: u32) -> io::Result<()> {
 
 /// Ends this process as a wrong access to memory does.
 pub fn end_by_segv() -> ! {
-    // SAFETY: SIG_DFL installs no code of ours, and raise takes no pointers.
+    // SAFETY: raise takes no pointers, and SIG_DFL installs no code of ours. Whoever handles the
+    // signal may take it for one that comes again by itself.
     unsafe {
+        libc::raise(libc::SIGSEGV);
         libc::signal(libc::SIGSEGV, libc::SIG_DFL);
         libc::raise(libc::SIGSEGV);
     }

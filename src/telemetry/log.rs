@@ -18,6 +18,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Registry, reload};
 
+use super::fall;
 use crate::config::{LogConfig, LogFormat, LogLevel};
 use crate::sys::clock::unix_milliseconds;
 use crate::sys::process::own_pid;
@@ -71,7 +72,16 @@ impl Logger {
 
     /// Says who this process is from now on: a child calls it after the fork.
     pub fn identify(&self, identity: Identity) {
-        *self.identity.write().unwrap_or_else(PoisonError::into_inner) = Stamp::new(identity);
+        let stamp = Stamp::new(identity);
+        let members = stamp.fields().into_iter().map(|(name, value)| format!("\"{name}\":{value}"));
+        fall::identify(
+            self.form,
+            match self.form {
+                Form::Json => members.collect::<Vec<_>>().join(","),
+                Form::Pretty => stamp.identity.process.clone(),
+            },
+        );
+        *self.identity.write().unwrap_or_else(PoisonError::into_inner) = stamp;
     }
 
     /// Changes the level of this process while it runs.
@@ -274,7 +284,7 @@ fn is_plain(text: &str) -> bool {
 }
 
 /// Milliseconds since 1970 as date and time of day, UTC.
-struct Timestamp(u64);
+pub(super) struct Timestamp(pub(super) u64);
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,3 +1,4 @@
 //! What can be seen from outside: the log now, counters and pages later.
 
+pub mod fall;
 pub mod log;

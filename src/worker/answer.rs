@@ -12,6 +12,7 @@ use crate::handler::guarded::Guarded;
 use crate::handler::response::{Content, Stream};
 use crate::handler::{Body, Gone, IntoResponse, LocalFuture, Notify, Response, scratch};
 use crate::http::Error;
+use crate::limits::COPY_BYTES_MAX;
 use crate::offload::message::{Carriage, ResponseOut};
 use crate::offload::payload::Writer;
 use crate::offload::server::Job;
@@ -58,12 +59,21 @@ impl Serving {
         };
         let bytes = out.head_bytes() as u64 + body.len() as u64;
         let Some(draft) = self.server.draft(bytes) else { return Some((job, response)) };
-        let payload = self.server.payload(&job, &draft);
-        let mut writer = Writer::new(self.server.world(), payload);
-        out.encode(&mut writer);
-        writer.put(body);
-        // There is a draft, so it is no more than blocks hold.
-        self.server.complete_draft(job, draft, response.status.as_u16(), bytes as u32);
+        // A head has many small parts: they are put together here and copied once.
+        let mut message = scratch::take();
+        out.encode(&mut message);
+        let status = response.status.as_u16();
+        if body.len() <= COPY_BYTES_MAX {
+            message.extend_from_slice(body);
+            self.server.complete_message(job, draft, status, &message);
+        } else {
+            let mut writer = Writer::new(self.server.world(), self.server.payload(&job, &draft));
+            writer.put(&message);
+            writer.put(body);
+            // There is a draft, so it is no more than blocks hold.
+            self.server.complete_draft(job, draft, status, bytes as u32);
+        }
+        scratch::give(message);
         if let Content::Buffer(buffer) = &mut response.content {
             scratch::give(std::mem::take(buffer));
         }

@@ -222,17 +222,21 @@ impl Serving {
     fn read_head(&self, job: &Job, head: &mut Vec<u8>) -> Result<Payload, Flaw> {
         let payload = self.server.request(job)?;
         let (world, bytes) = (self.server.world(), job.request().bytes as usize);
-        let mut prefix = [0; 8];
-        if bytes < prefix.len() || bytes > payload.capacity() {
+        if bytes > payload.capacity() {
             return Err(DecodeError::Truncated.into());
         }
-        payload.read(world, 0, &mut prefix);
-        let head_bytes = message::head_bytes(&prefix, REQUEST_MESSAGE_HEAD_BYTES_MAX)?;
+        // Nearly every head lies within the first bytes, and is copied once.
+        head.resize(bytes.min(GLANCE_BYTES), 0);
+        payload.read(world, 0, head);
+        let head_bytes = message::head_bytes(head, REQUEST_MESSAGE_HEAD_BYTES_MAX)?;
         if head_bytes > bytes {
             return Err(DecodeError::Truncated.into());
         }
+        let is_here = head_bytes <= head.len();
         head.resize(head_bytes, 0);
-        payload.read(world, 0, head);
+        if !is_here {
+            payload.read(world, 0, head);
+        }
         Ok(payload)
     }
 
@@ -491,5 +495,7 @@ struct Arrived<'h> {
     payload: Payload,
 }
 
+/// What is copied at first of a message, in the hope that it has all of the head.
+const GLANCE_BYTES: usize = 4 << 10;
 /// A larger buffer is freed instead of kept.
 const SPARE_BYTES_MAX: usize = 1 << 20;

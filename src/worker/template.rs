@@ -21,6 +21,7 @@ use crate::sys::signal::{Signal, SignalFd, block_only};
 use crate::sys::terminate::on_terminate;
 use crate::sys::title::Title;
 use crate::sys::{environment, schedule};
+use crate::telemetry::fall::report_falls;
 use crate::telemetry::log::{Identity, Logger, report_panics};
 
 /// What a template is started with.
@@ -178,6 +179,8 @@ impl<'a> Template<'a> {
 /// What comes before the first worker. Loading is the application's: it may take long, and hang.
 fn prepare(setup: &Setup<'_>) -> Result<(OwnedFd, Option<Loaded>), Failure> {
     let terminate = on_terminate(seconds(setup.alarm)).map_err(of_system(HANDLER))?;
+    // Before anything of the application, which may have handlers of its own.
+    report_falls().map_err(of_system("a handler for ABRT"))?;
     for (name, value) in setup.env {
         environment::set(name, value, true).map_err(of_system("setting the environment"))?;
     }

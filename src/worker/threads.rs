@@ -27,6 +27,7 @@ use crate::handler::{Request, Response};
 use crate::offload::message::RequestIn;
 use crate::offload::server::JobId;
 use crate::sys::descriptors;
+use crate::sys::stack::AtWork;
 
 /// The threads of a worker. They end when this is dropped and their last job is done.
 pub(super) struct Threads {
@@ -200,6 +201,7 @@ impl Hand {
 
     fn work(mut self, jobs: &flume::Receiver<Work>) {
         while let Ok(Work { id, head, body }) = jobs.recv() {
+            let _at_work = AtWork::begin();
             match self.respond(&head, body) {
                 Err(flaw) => self.home.tell(id, Reply::Flawed(flaw)),
                 Ok((response, duty)) => self.give(id, response, duty),

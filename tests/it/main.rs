@@ -12,6 +12,7 @@ mod commands;
 mod conformance;
 mod features;
 mod harness;
+mod offload;
 mod offload_demo;
 mod placement;
 mod regression;

@@ -7,10 +7,12 @@ use std::sync::OnceLock;
 use flate2::write::ZlibEncoder;
 use flate2::{Compression, Crc};
 use image::{GenericImageView, ImageFormat};
+use serde_json::Value;
 
 use crate::harness::client::Client;
+use crate::harness::group::Group;
 use crate::harness::response::{Asked, Framing, Response};
-use crate::harness::{Launch, Server, shared, wait_until};
+use crate::harness::{Launch, Server, not_staged, shared, wait_until};
 
 /// The server that the harmless tests share.
 fn server() -> &'static Server {
@@ -152,7 +154,7 @@ fn photographs_come_back_smaller() {
 #[test]
 fn what_is_no_photograph_is_refused_with_a_reason() {
     let mut client = server().client();
-    let (whole, bomb) = (photograph("mountains.jpg"), bomb(20_000));
+    let (whole, bomb) = (photograph("mountains.jpg"), black(20_000, Colours::Two));
     assert!(bomb.len() < 100 << 10, "{} bytes", bomb.len());
     let cases: [(&[u8], u16, &str); 4] = [
         (b"GIF89a", 415, "JPEG or PNG"),
@@ -169,12 +171,23 @@ fn what_is_no_photograph_is_refused_with_a_reason() {
     assert_eq!(client.get("/thumbnail").unwrap().status, 405);
 }
 
-/// A valid PNG, black and white and all black, that unpacks to a thousand times its size.
-fn bomb(side: u32) -> Vec<u8> {
+/// How many colours a picture may have.
+#[derive(Clone, Copy)]
+enum Colours {
+    Two,
+    Many,
+}
+
+/// A valid PNG, all black, that unpacks to a thousand times its size.
+fn black(side: u32, colours: Colours) -> Vec<u8> {
     let mut head = [side.to_be_bytes(), side.to_be_bytes()].concat();
-    head.extend([1, 0, 0, 0, 0]);
+    let (form, row_bytes) = match colours {
+        Colours::Two => ([1, 0, 0, 0, 0], side.div_ceil(8)),
+        Colours::Many => ([8, 2, 0, 0, 0], 3 * side),
+    };
+    head.extend(form);
     let mut data = ZlibEncoder::new(Vec::new(), Compression::best());
-    let row = vec![0; 1 + side.div_ceil(8) as usize];
+    let row = vec![0; 1 + row_bytes as usize];
     (0..side).for_each(|_| data.write_all(&row).unwrap());
     let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
     for (name, content) in
@@ -212,6 +225,92 @@ fn whatever_ends_a_worker_costs_one_request() {
     server.stop();
 }
 
+/// The first line of the log that is so, once it is there.
+#[track_caller]
+fn line(server: &Server, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+    let mut found = None;
+    wait_until(what, || {
+        let text = server.stderr();
+        let mut lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+        found = lines.find(&is_it);
+        found.is_some()
+    });
+    found.unwrap()
+}
+
+/// A worker left its stack, and a function of this name is part of it.
+#[track_caller]
+fn stack(server: &Server, signal: &str, thread: &str, function: &str) -> Value {
+    line(server, &format!("{function} in the stack of {thread}"), |line| {
+        let stack = line["stack"].as_array();
+        line["signal"] == signal
+            && line["thread"].as_str().is_some_and(|name| name.starts_with(thread))
+            && line["process"] == "cpu/0"
+            && stack.is_some_and(|stack| {
+                stack.iter().any(|place| place.as_str().unwrap().contains(function))
+            })
+    })
+}
+
+#[test]
+fn the_log_says_of_a_panic_what_it_was_where_and_in_which_request() {
+    let server = launch().start();
+    let target = "/crash/panic?with=query";
+    assert_eq!(server.client().get(target).unwrap().status, 500);
+    let line = line(&server, "the panic is told", |line| line["message"] == "panic");
+    assert_eq!(line["text"], "this is what /crash/panic is for");
+    assert_eq!(line["request"], "GET /crash/panic (route GET /crash/{how})");
+    assert_eq!((&line["level"], &line["process"]), (&"error".into(), &"cpu/0".into()));
+    assert!(line["place"].as_str().unwrap().contains("src/demo/offload.rs:"), "{line}");
+    server.stop();
+}
+
+#[test]
+fn the_log_says_of_a_death_which_signal_which_route_and_which_worker() {
+    let server = launch().start();
+    for (target, route, ended, function) in [
+        ("/crash", "GET /crash", "signal ABRT", "abort"),
+        ("/crash/stack", "GET /crash/{how}", "signal SEGV", "use_stack"),
+        ("/crash/segv", "GET /crash/{how}", "signal SEGV", "end_by_segv"),
+    ] {
+        assert_eq!(server.client().get(target).unwrap().status, 502, "{target}");
+        line(&server, target, |line| {
+            line["message"] == "a job died with its worker"
+                && (&line["route"], &line["ended"]) == (&route.into(), &ended.into())
+                && line["worker"] == "cpu/0"
+                && line["ran_ms"].is_u64()
+        });
+        let line = stack(&server, ended.strip_prefix("signal ").unwrap(), "cw:cpu/0", function);
+        assert_eq!(line["message"].as_str().unwrap().contains("used up"), target == "/crash/stack");
+    }
+    server.stop();
+}
+
+#[test]
+fn a_worker_that_the_kernel_ends_for_lack_of_memory_costs_one_request() {
+    let Some(group) = Group::of_memory(48 << 20) else {
+        let need = "root, and a control group for memory that takes others in";
+        return not_staged("the kernel ends a worker for lack of memory", need);
+    };
+    let server = launch().start();
+    server.expect_workers(1);
+    group.take_in(server.workers("cpu")[0].pid);
+    let mut bystander = server.client();
+    // Its pixels take 108 MB, which is not too much for what is read.
+    let answer = post(&mut server.client(), "/thumbnail", &black(6_000, Colours::Many));
+    assert_eq!(answer.status, 502, "{}", answer.text());
+    assert_eq!(bystander.get("/user/bystander").unwrap().text(), "bystander");
+    assert_eq!(server.client().get("/fib/10").unwrap().text(), "55\n");
+    line(&server, "the lost job is told", |line| {
+        line["message"] == "a job died with its worker"
+            && (&line["route"], &line["ended"])
+                == (&"POST /thumbnail".into(), &"signal KILL".into())
+    });
+    let reason = "the kernel ended a process for lack of memory";
+    line(&server, "the reason is told", |line| line["message"] == reason);
+    server.stop();
+}
+
 #[test]
 fn a_worker_whose_descriptors_are_closed_is_replaced() {
     let server = launch().set("pool.cpu.request.timeout", "1s").start();
@@ -226,12 +325,31 @@ fn a_worker_whose_descriptors_are_closed_is_replaced() {
 
 #[test]
 fn a_handler_that_never_ends_is_answered_for_and_replaced() {
-    let launch = launch().set("pool.cpu.request.timeout", "300ms");
+    check_hang(&launch(), "cw:cpu/0");
+}
+
+#[test]
+fn one_that_never_ends_on_one_of_several_threads_is_too() {
+    check_hang(&launch().set("pool.cpu.threads", "2"), "job/");
+}
+
+#[track_caller]
+fn check_hang(launch: &Launch, thread: &str) {
+    let launch = launch.clone().set("pool.cpu.request.timeout", "300ms");
     let server = launch.set("pool.cpu.request.force", "100ms").start();
     let mut client = server.client();
     client.send(b"GET /hang HTTP/1.1\r\nHost: it\r\n\r\n").unwrap();
     assert_eq!(server.client().get("/user/meanwhile").unwrap().text(), "meanwhile");
     assert_eq!(client.response(Asked::default()).unwrap().status, 504);
+    let told = "does not come back from a job and is ended";
+    let late = line(&server, told, |line| line["message"] == format!("worker {told}"));
+    assert_eq!((&late["worker"], &late["route"]), (&"cpu/0".into(), &"GET /hang".into()));
+    assert!(late["ran_ms"].as_u64().unwrap() >= 400, "{late}");
+    stack(&server, "ABRT", thread, "hang");
+    // It ended by itself: whoever hangs in its last words is killed.
+    line(&server, "it is ended by ABRT", |line| {
+        line["message"] == "a job died with its worker" && line["ended"] == "signal ABRT"
+    });
     wait_until("there is a worker again", || {
         server.client().get("/fib/10").is_ok_and(|answer| answer.text() == "55\n")
     });

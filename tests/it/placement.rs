@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::harness::group::Group;
 use crate::harness::listeners::{Listener, listeners_at};
 use crate::harness::process::{self as proc, Process};
-use crate::harness::{Launch, Server, wait_until};
+use crate::harness::{Launch, Server, not_staged, wait_until};
 
 /// CPUs that the test may use, ascending.
 fn allowed() -> Vec<usize> {
@@ -305,7 +305,7 @@ fn nobody_is_pinned() {
 fn a_quota_lets_everybody_float() {
     let allowed = allowed();
     let Some(group) = Group::of_cpu_time(1000 * allowed.len() as u64 - 500) else {
-        return eprintln!("not tried: no control group can be made here");
+        return not_staged("a quota of CPU time", "no control group can be made here");
     };
     let (server, plan) = check_poolless("", |launch| launch.in_group(&group));
     assert!(plan.floating.as_ref().unwrap().contains("time is allowed"), "{:?}", plan.floating);

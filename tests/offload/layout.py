@@ -74,7 +74,7 @@ def main(golden, memory):
         for field, number in zip(fields, computed, strict=True):
             check(field, int(table[field]), number)
         check(f"{shape}.hash", int(table[f"{shape}.hash"], 16), digest(constants, computed))
-        words = [int.from_bytes(b"corewise", "little"), 1, digest(constants, computed), *computed]
+        words = [int.from_bytes(b"corewise", "little"), 2, digest(constants, computed), *computed]
         header = struct.pack(f"<{len(words)}Q", *words).hex()
         check(f"{shape}.header", table[f"{shape}.header"], header)
 

@@ -6,7 +6,7 @@
 use corewise::offload::chunks::{Interests, StreamItem, Unsent};
 use corewise::offload::client::{Client, Refused, Terms, Ticket};
 use corewise::offload::layout::Span;
-use corewise::offload::server::{Job, JobId, Server};
+use corewise::offload::server::{self, Job, Server};
 use corewise::offload::slot::{Form, Response};
 use corewise::offload::world::World;
 
@@ -107,6 +107,7 @@ impl Call {
         Ok((ticket, Self { number, request, sent, said, answer, heard }))
     }
 
+    #[cfg(not(corewise_tsan))]
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
@@ -205,10 +206,12 @@ impl Task {
         Self { job, number, request, heard, sent: 0, opened: false, withdrawn: false }
     }
 
-    pub(crate) fn id(&self) -> JobId {
+    #[cfg(not(corewise_tsan))]
+    pub(crate) fn id(&self) -> server::JobId {
         self.job.id()
     }
 
+    #[cfg(not(corewise_tsan))]
     pub(crate) fn number(&self) -> u64 {
         self.number
     }

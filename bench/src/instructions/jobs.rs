@@ -48,8 +48,7 @@ impl Jobs {
 
     fn submit(&mut self) {
         let draft = self.client.draft(MESSAGE_BYTES as u64).expect("a slot is free");
-        self.client.payload(&draft).write(self.client.world(), 0, black_box(&self.message));
-        self.client.submit_draft(draft, MESSAGE_BYTES as u32, TERMS);
+        self.client.submit_message(draft, black_box(&self.message), TERMS);
     }
 
     /// A turn of the shard: takes what is done and submits as much again.
@@ -74,9 +73,7 @@ impl Jobs {
             let payload = self.server.request(&job).expect("it is one of ours");
             payload.read(self.server.world(), 0, &mut request);
             let draft = self.server.draft(MESSAGE_BYTES as u64).expect("it fits");
-            let payload = self.server.payload(&job, &draft);
-            payload.write(self.server.world(), 0, black_box(&request));
-            self.server.complete_draft(job, draft, 200, MESSAGE_BYTES as u32);
+            self.server.complete_message(job, draft, 200, black_box(&request));
         }
     }
 }
@@ -155,10 +152,21 @@ impl World for Timeless {
         NOW_NS
     }
 
+    fn ticks(&self) -> Option<u64> {
+        Some(NOW_TICKS)
+    }
+
+    #[inline]
+    fn expect(&self, word: Word, at: Span) {
+        self.0.expect(word, at);
+    }
+
+    #[inline]
     fn copy_in(&self, at: Span, bytes: &[u8]) {
         self.0.copy_in(at, bytes);
     }
 
+    #[inline]
     fn copy_out(&self, at: Span, into: &mut [u8]) {
         self.0.copy_out(at, into);
     }
@@ -195,5 +203,6 @@ pub(super) const JOBS: u64 = 64;
 const MESSAGE_BYTES: usize = 64;
 /// Some moment.
 const NOW_NS: u64 = 1_000_000_000_000;
+const NOW_TICKS: u64 = 1_000_000_000_000;
 const TERMS: Terms =
     Terms { start_by: u64::MAX / 2, deadline: u64::MAX / 2, retry: Retry::Unstarted };

@@ -66,8 +66,7 @@ impl Shard {
             other => other,
         };
         let draft = drafted.map_err(|refused| format!("a job was refused: {refused:?}"))?;
-        self.client.payload(&draft).write(self.client.world(), 0, request);
-        self.client.submit_draft(draft, request.len() as u32, TERMS);
+        self.client.submit_message(draft, request, TERMS);
         Ok(())
     }
 
@@ -298,8 +297,7 @@ impl Worker {
         way::reply(&self.request, &mut self.answer);
         let bytes = self.answer.len();
         let draft = self.server.draft(bytes as u64).ok_or("the answer is too long")?;
-        self.server.payload(&job, &draft).write(self.server.world(), 0, &self.answer);
-        self.server.complete_draft(job, draft, 200, bytes as u32);
+        self.server.complete_message(job, draft, 200, &self.answer);
         Ok(())
     }
 }

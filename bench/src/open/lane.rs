@@ -51,6 +51,9 @@ pub(super) struct Lane {
     /// Requests below this number came due while no connection was free.
     kept_waiting: usize,
     in_flight: usize,
+    /// No request in flight is given up before this moment. With thousands of connections a look at
+    /// all of them would cost the server whose CPU we share more than its requests do.
+    give_up_ns: u64,
 }
 
 impl Lane {
@@ -63,6 +66,7 @@ impl Lane {
             next: 0,
             kept_waiting: 0,
             in_flight: 0,
+            give_up_ns: u64::MAX,
             plan,
         };
         for index in 0..lane.connections.len() {
@@ -137,14 +141,17 @@ impl Lane {
 
     /// Gives up what has taken too long.
     pub(super) fn handle_timeouts(&mut self, now_ns: u64) {
+        if now_ns < self.give_up_ns {
+            return;
+        }
+        self.give_up_ns = u64::MAX;
         for index in 0..self.connections.len() {
             let Some(flight) = &self.connections[index].flight else { continue };
-            let asked = flight.asked;
-            let leaves = |after| now_ns >= asked.sent_ns + after;
-            if now_ns >= asked.intended_ns + self.plan.timeout_ns {
-                self.finish(index, End::Failure(Fate::TimedOut), now_ns);
-            } else if self.plan.leave_after_ns.is_some_and(leaves) {
-                self.finish(index, End::Failure(Fate::Left), now_ns);
+            let (at_ns, fate) = self.plan.end_of(flight.asked);
+            if now_ns >= at_ns {
+                self.finish(index, End::Failure(fate), now_ns);
+            } else {
+                self.give_up_ns = self.give_up_ns.min(at_ns);
             }
         }
     }
@@ -202,6 +209,7 @@ impl Lane {
         let connection = &mut self.connections[index];
         connection.take(asked, fresh);
         self.in_flight += 1;
+        self.give_up_ns = self.give_up_ns.min(self.plan.end_of(asked).0);
         if fresh {
             self.plan.tally.connections_opened += 1;
             match connection.begin_to_open(self.plan.address) {
@@ -240,6 +248,17 @@ impl Lane {
         } else {
             connection.close();
             self.closed.push(index);
+        }
+    }
+}
+
+impl Plan {
+    /// When a request is given up that was not answered, and what that is called.
+    fn end_of(&self, asked: Asked) -> (u64, Fate) {
+        let timed_out = (asked.intended_ns + self.timeout_ns, Fate::TimedOut);
+        match self.leave_after_ns.map(|after| asked.sent_ns + after) {
+            Some(left_ns) if left_ns < timed_out.0 => (left_ns, Fate::Left),
+            _ => timed_out,
         }
     }
 }

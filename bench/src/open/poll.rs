@@ -65,3 +65,23 @@ const HANG_UPS: epoll::EventFlags =
     epoll::EventFlags::RDHUP.union(epoll::EventFlags::HUP).union(epoll::EventFlags::ERR);
 /// Few, so that a moment that comes meanwhile is not kept waiting by the answers before it.
 const BATCH: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_not_rounded_up_to_a_millisecond() {
+        let mut poll = Poll::new().unwrap();
+        let clock = Clock::begin();
+        let mut wait = || {
+            let before = clock.now_ns();
+            poll.wait(Duration::from_micros(100)).unwrap().for_each(drop);
+            clock.now_ns() - before
+        };
+        // A machine with other things to do is late now and then, but not for ever.
+        while wait() >= 1_000_000 {
+            assert!(clock.now_ns() < 20_000_000_000, "each wait takes a millisecond or more");
+        }
+    }
+}

@@ -7,11 +7,13 @@
 //! server has to be believed.
 
 mod burner;
+mod picture;
 mod rows;
 mod scenario;
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use self::rows::ROWS;
 use self::scenario::{Scenario, Stage};
@@ -30,26 +32,45 @@ struct Settings {
     subjects: Vec<Description>,
     rounds: u32,
     cores: Cores,
-    out: Option<PathBuf>,
-    strict: bool,
     command: String,
 }
 
-/// Plays the scenarios; false when a bar is missed and that was to count.
-pub(crate) fn run(arguments: Arguments) -> Result<bool, Box<dyn Error>> {
-    let settings = Settings::read(arguments)?;
-    interrupt::watch()?;
-    let table = settings.measure()?;
+/// Plays the scenarios, or shows what was found before; false when a bar is missed and that was to
+/// count.
+pub(crate) fn run(mut arguments: Arguments) -> Result<bool, Box<dyn Error>> {
+    let command = format!("corewise-bench {NAME} {}", arguments.rest().join(" "));
+    let from: Option<PathBuf> = arguments.value("--from")?;
+    let out: Option<PathBuf> = arguments.value("--out")?;
+    let strict = arguments.flag("--strict");
+    let table = match from {
+        Some(file) => {
+            arguments.finish()?;
+            Table::read(&file)?
+        }
+        None => {
+            let settings = Settings::read(arguments, command.trim())?;
+            interrupt::watch()?;
+            settings.measure()?
+        }
+    };
     print!("{}", table.text());
-    if let Some(folder) = &settings.out {
-        table.write(folder, NAME)?;
+    if let Some(folder) = &out {
+        write(&table, folder)?;
     }
-    Ok(!settings.strict || table.missed() == 0)
+    Ok(!strict || table.missed() == 0)
+}
+
+/// Writes the table, and its picture if there is something to be seen.
+fn write(table: &Table, folder: &Path) -> io::Result<()> {
+    table.write(folder, NAME)?;
+    match picture::svg(table) {
+        Some(drawing) => fs::write(folder.join(format!("{NAME}.svg")), drawing),
+        None => Ok(()),
+    }
 }
 
 impl Settings {
-    fn read(mut given: Arguments) -> Result<Self, String> {
-        let command = format!("corewise-bench {NAME} {}", given.rest().join(" "));
+    fn read(mut given: Arguments, command: &str) -> Result<Self, String> {
         let words = given.list("--scenarios")?;
         let scenarios: Result<Vec<Scenario>, _> =
             words.iter().map(|word| Scenario::named(word)).collect();
@@ -62,9 +83,7 @@ impl Settings {
                 server: given.value("--server-cpu")?.unwrap_or(0),
                 client: given.value("--client-cpu")?.unwrap_or(1),
             },
-            out: given.value("--out")?,
-            strict: given.flag("--strict"),
-            command: command.trim().to_owned(),
+            command: command.to_owned(),
         };
         given.finish().map(|()| settings)
     }
@@ -187,6 +206,16 @@ const SUBJECTS: &[(&str, &str)] = &[
     ("uvicorn-pool", include_str!("../../promise/uvicorn-pool.toml")),
 ];
 
+/// A table of all rows without a figure.
+#[cfg(test)]
+fn example() -> Table {
+    let arguments = Arguments::of_words(Vec::new());
+    let settings = Settings::read(arguments, "corewise-bench promise").expect("nothing is wrong");
+    let missing = || Err(State::Missing { why: "not built".to_owned(), fix: "make".to_owned() });
+    let found: Vec<_> = settings.subjects.iter().map(|subject| (subject, missing())).collect();
+    settings.empty(&found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,7 +223,7 @@ mod tests {
     #[test]
     fn every_file_is_embedded_and_can_be_read() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/promise");
-        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+        let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
         let mut files: Vec<String> = files
             .filter(|path| path.extension().is_some_and(|ending| ending == "toml"))
             .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())

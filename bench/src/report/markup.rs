@@ -86,7 +86,7 @@ pub(super) fn row_head(subject: &Subject) -> String {
 }
 
 /// Text that may stand between tags and within quotes.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

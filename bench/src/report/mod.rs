@@ -20,6 +20,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::markup::escape;
 use crate::result::Run;
 
 /// What `write` has written.

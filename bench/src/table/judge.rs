@@ -29,7 +29,7 @@ impl Table {
         mine.filter_map(|window| Some((window.round, window.figure?)))
     }
 
-    pub(super) fn summary(&self, row: &str, contestant: &str) -> Option<Summary> {
+    pub(crate) fn summary(&self, row: &str, contestant: &str) -> Option<Summary> {
         Summary::of(self.figures(row, contestant).map(|(_, figure)| figure))
     }
 

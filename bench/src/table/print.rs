@@ -23,7 +23,7 @@ pub(super) fn text(table: &Table) -> String {
             push(&mut text, format_args!("  ! {remark}\n"));
         }
     }
-    push(&mut text, format_args!("\n{}\n", verdict(table)));
+    push(&mut text, format_args!("\n{}{}\n", summary(table), verdict(table)));
     for missing in missing(table) {
         push(&mut text, format_args!("{missing}\n"));
     }
@@ -33,6 +33,7 @@ pub(super) fn text(table: &Table) -> String {
 /// The same as a page.
 pub(super) fn markdown(table: &Table) -> String {
     let mut text = format!("# {}\n\n{}\n\n{}\n", table.title, about(table), verdict(table));
+    text += &promises(table);
     for row in &table.rows {
         push(&mut text, format_args!("\n## {}\n\n", row.title));
         push(
@@ -97,31 +98,76 @@ fn figures(table: &Table, row: &Row) -> Vec<(String, String)> {
     lines
 }
 
+/// A promise and what became of it, in words.
+struct Judged {
+    word: &'static str,
+    /// What was measured; none where there is nothing to hold against the bar.
+    figure: Option<String>,
+    bar: String,
+}
+
 fn promise(table: &Table, row: &Row, bar: &Bar) -> String {
+    let Judged { word, figure, bar: limit } = judged(table, row, bar);
+    match figure {
+        Some(figure) => format!("{word}: {} {figure}, {limit}", bar.contestant),
+        None => format!("{word}: {}: {limit}", bar.contestant),
+    }
+}
+
+fn judged(table: &Table, row: &Row, bar: &Bar) -> Judged {
+    let link = if matches!(bar.demand, Demand::Over(..)) { "more than" } else { "x" };
     let of = bar.demand.cell().map(|cell| match cell.row == row.name {
-        true => format!(" x {}", cell.contestant),
-        false => format!(" x {} in {}", cell.contestant, cell.row),
+        true => format!(" {link} {}", cell.contestant),
+        false => format!(" {link} {} in {}", cell.contestant, cell.row),
     });
     let of = of.unwrap_or_default();
     let show = |value: f64| match &bar.demand {
-        Demand::AtLeast(_) | Demand::AtMost(_) => row.unit.show(value),
-        Demand::Over(..) => format!("{} more", row.unit.show(value)),
+        Demand::AtLeast(_) | Demand::AtMost(_) | Demand::Over(..) => row.unit.show(value),
         Demand::TimesAtLeast(..) | Demand::TimesAtMost(..) => format!("{value:.2}"),
     };
-    let of =
-        if matches!(bar.demand, Demand::Over(..)) { of.replacen(" x", " than", 1) } else { of };
     let (least, limit) = match bar.demand {
         Demand::AtLeast(limit) | Demand::TimesAtLeast(limit, _) => ("at least", limit),
         Demand::AtMost(limit) | Demand::Over(limit, _) | Demand::TimesAtMost(limit, _) => {
             ("at most", limit)
         }
     };
+    let limit = format!("{least} {}", show(limit));
     let (word, value) = match table.outcome(row, bar) {
-        Outcome::Kept(value) => ("kept", show(value)),
-        Outcome::Missed(value) => ("MISSED", show(value)),
-        Outcome::Open => return format!("open: {}: {least} {}{of}", bar.contestant, show(limit)),
+        Outcome::Kept(value) => ("kept", value),
+        Outcome::Missed(value) => ("MISSED", value),
+        Outcome::Open => return Judged { word: "open", figure: None, bar: limit + &of },
     };
-    format!("{word}: {} {value}{of}, {least} {}", bar.contestant, show(limit))
+    Judged { word, figure: Some(show(value) + &of), bar: limit }
+}
+
+/// All promises as a table: what is promised, the bar, the figure, and whether it is kept.
+fn promises(table: &Table) -> String {
+    let mut text = String::new();
+    for row in &table.rows {
+        for bar in &row.bars {
+            if text.is_empty() {
+                text += "\n| promise | bar | measured | |\n|---|---|---|---|\n";
+            }
+            let Judged { word, figure, bar: limit } = judged(table, row, bar);
+            let figure = figure.unwrap_or_else(|| "-".to_owned());
+            let (title, unit) = (&row.title, row.unit.name());
+            push(&mut text, format_args!("| {title}, {unit} | {limit} | {figure} | {word} |\n"));
+        }
+    }
+    text
+}
+
+/// The same for a terminal, in columns.
+fn summary(table: &Table) -> String {
+    let mut text = String::new();
+    for row in &table.rows {
+        for bar in &row.bars {
+            let Judged { word, figure, bar: limit } = judged(table, row, bar);
+            let figure = figure.unwrap_or_else(|| "-".to_owned());
+            push(&mut text, format_args!("{word:<7} {:<24} {limit}: {figure}\n", row.name));
+        }
+    }
+    text
 }
 
 fn remarks(table: &Table, row: &Row) -> Vec<String> {
@@ -169,7 +215,7 @@ impl Unit {
     }
 
     /// Three digits that count.
-    fn show(self, figure: f64) -> String {
+    pub(crate) fn show(self, figure: f64) -> String {
         match figure.abs() {
             size if size >= 99.95 => format!("{figure:.0}"),
             size if size >= 9.995 => format!("{figure:.1}"),

@@ -196,8 +196,8 @@ pub static POOL_OPTIONS: [OptionDef; 39] = [
         kind: Kind::Auto(&time(1, 86_400_000)),
         default: "auto",
         short: "longest wait of a job before a worker starts it",
-        long: "\"auto\" is four times the mean service time, at least 1s. What would wait \
-               longer is answered with 503 at once.",
+        long: "\"auto\" is four times the mean service time, at least 1s. What would \
+               probably wait for more than three quarters of it is answered with 503 at once.",
         cost: "nothing",
         change: Change::Reload,
         ..PLAIN
@@ -346,7 +346,9 @@ pub static POOL_OPTIONS: [OptionDef; 39] = [
         kind: time(10, 86_400_000),
         default: "30s",
         short: "longest time of a request",
-        long: "From its admission to the end of the answer, or to the head of a stream. \
+        long: "From its admission to the end of the answer, or to the head of a stream. It begins \
+               anew with each piece of a body that an async handler gets while it arrives: slow \
+               clients are for body-timeout and body-rate. \
                Longer: 504, and the job is cancelled.",
         cost: "nothing",
         change: Change::Reload,

@@ -45,6 +45,10 @@ pub(super) struct Look {
 /// the last half second, or the time that the last 16 jobs took if that is longer: a pool of quick
 /// jobs is known within half a second, and the rate of a slow one does not jump with each job.
 /// The time since the last job counts too, so that a pool which stands still becomes slow at once.
+///
+/// Before enough jobs are done there is no rate, but there is a highest one: what runs now cannot
+/// be done quicker than it is at this moment. It goes into a first guess, so that the queue of a
+/// pool whose first jobs are long does not fill with jobs that nobody will begin in time.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct CompletionRate {
     /// Closed ones, a ring; each has a job and its share of the time, so that all of them together
@@ -81,8 +85,9 @@ impl CompletionRate {
         }
     }
 
-    /// How long the pool takes for so many jobs; `None` while too little is known.
-    pub(super) fn time_for(&self, jobs: u64) -> Option<Duration> {
+    /// How long the pool takes for so many jobs, while `running` others run: the first guess is
+    /// that those are done now. `None` while nothing runs and too little is known.
+    pub(super) fn time_for(&self, jobs: u64, running: u64) -> Option<Duration> {
         let (mut time, mut done) = (0.0, 0.0);
         for stretch in self.latest_first() {
             let (stretch_time, stretch_jobs) = (stretch.time.as_secs_f64(), stretch.jobs as f64);
@@ -96,7 +101,10 @@ impl CompletionRate {
             }
         }
         if done < JOBS_MIN {
-            return None;
+            done += running as f64;
+            if running == 0 {
+                return None;
+            }
         }
         Duration::try_from_secs_f64(jobs as f64 * time / done).ok().or(Some(Duration::MAX))
     }
@@ -169,7 +177,7 @@ mod tests {
         }
 
         fn per_second(&self) -> f64 {
-            self.rate.time_for(1000).map_or(0.0, |time| 1000.0 / time.as_secs_f64())
+            self.rate.time_for(1000, 0).map_or(0.0, |time| 1000.0 / time.as_secs_f64())
         }
 
         #[track_caller]
@@ -182,11 +190,24 @@ mod tests {
     #[test]
     fn nothing_is_known_before_a_few_jobs_are_done() {
         let mut watched = Watched::new();
-        assert_eq!(watched.rate.time_for(1), None);
+        assert_eq!(watched.rate.time_for(1, 0), None);
         watched.work(3.0, Duration::from_secs(1), 10 * MS, true);
-        assert_eq!(watched.rate.time_for(1), None);
+        assert_eq!(watched.rate.time_for(1, 0), None);
         watched.work(3.0, Duration::from_secs(4), 10 * MS, true);
         watched.check(3.0);
+    }
+
+    #[test]
+    fn the_first_guess_is_that_what_runs_is_done_now() {
+        let mut watched = Watched::new();
+        watched.work(0.0, 500 * MS, 10 * MS, true);
+        assert_eq!(watched.rate.time_for(9, 0), None);
+        // The first look only begins to measure.
+        assert_eq!(watched.rate.time_for(8, 2), Some(4 * 490 * MS));
+        watched.work(2.0, 1000 * MS, 10 * MS, true);
+        assert_eq!(watched.rate.time_for(8, 2), Some(2 * 1490 * MS));
+        watched.work(10.0, 2000 * MS, 10 * MS, true);
+        assert_eq!(watched.rate.time_for(8, 2), watched.rate.time_for(8, 0), "now it is known");
     }
 
     #[test]
@@ -242,6 +263,6 @@ mod tests {
         for (ms, completed) in [(0, 100), (10, 0), (20, u64::MAX), (30, 0)] {
             rate.handle_look(Look { at: ms * MS, completed, busy: true });
         }
-        assert!(rate.time_for(u64::MAX).is_some());
+        assert!(rate.time_for(u64::MAX, 0).is_some());
     }
 }

@@ -2,9 +2,14 @@
 //!
 //! Admission is by time. A server whose queue is bounded by nothing, or by a count alone, serves
 //! under overload only clients that have left already. Here a job is taken only if a worker will
-//! probably begin it within `queue-wait`; otherwise it is refused at once, with the time after
-//! which it is worth another try. What was taken waits in a slot, or in a bounded queue behind the
-//! slots; if it was not begun in time all the same, it never is.
+//! begin it within `queue-wait`, also when the next jobs take somewhat longer than the last;
+//! otherwise it is refused at once, with the time after which it is worth another try. What was
+//! taken waits in a slot, or in a bounded queue behind the slots; if it was not begun in time all
+//! the same, it never is.
+//!
+//! Workers serve the shards in turn. So two paces count: that of the pool, under which all that
+//! wait are served, and that at which this shard's own jobs are taken while some wait. A shard with
+//! most of the load has fewer turns than it has jobs, and only the second one says so.
 //!
 //! Each shard has one of these for each pool, and looks at the pool's counters for the rest.
 //! Times are durations since the start of the monotonic clock.
@@ -43,6 +48,10 @@ pub struct Settings {
 pub struct PoolState {
     /// Jobs of all shards that no worker has begun, in slots and behind them; this shard's too.
     pub waiting: u64,
+    /// Those of them that are this shard's.
+    pub own_waiting: u64,
+    /// Jobs that workers have begun, since the pool exists.
+    pub begun: u64,
     /// Jobs that workers have ended, since the pool exists.
     pub completed: u64,
     /// Whether there is a living worker.
@@ -54,7 +63,12 @@ pub struct PoolState {
 pub struct Admission<Job> {
     settings: Settings,
     service: MeanService,
+    /// Of the pool.
     rate: CompletionRate,
+    /// Of what this shard gets of it.
+    own_rate: CompletionRate,
+    /// Jobs of this shard that were answered.
+    own_completed: u64,
     pool: PoolState,
     /// Jobs taken since the counters were looked at.
     taken: u64,
@@ -96,6 +110,8 @@ impl<Job> Admission<Job> {
             settings,
             service: MeanService::default(),
             rate: CompletionRate::default(),
+            own_rate: CompletionRate::default(),
+            own_completed: 0,
             pool: PoolState::default(),
             taken: 0,
             queue: Queue::new(settings.queue_max),
@@ -108,6 +124,8 @@ impl<Job> Admission<Job> {
         // The time in which nobody could work says nothing about how fast work is done.
         let busy = pool.waiting > 0 && pool.alive;
         self.rate.handle_look(Look { at: now, completed: pool.completed, busy });
+        let busy = pool.own_waiting > 0 && pool.alive;
+        self.own_rate.handle_look(Look { at: now, completed: self.own_completed, busy });
         self.pool = pool;
         self.taken = 0;
     }
@@ -115,6 +133,7 @@ impl<Job> Admission<Job> {
     /// A job has ended that ran for so long.
     pub fn handle_service(&mut self, took: Duration) {
         self.service.add(took);
+        self.own_completed += 1;
     }
 
     /// Takes a job, or refuses it. `deadline` is that of its request; `slot_free` says whether it
@@ -131,7 +150,7 @@ impl<Job> Admission<Job> {
     ) -> Result<Admitted<Job>, Refused<Job>> {
         let start_by = now.saturating_add(self.queue_wait()).min(deadline);
         let patience = start_by.saturating_sub(now);
-        if self.estimate().is_some_and(|wait| wait > patience) {
+        if self.estimate().is_some_and(|wait| wait > patience - patience / SPARE_PART) {
             return Err(self.refuse(job));
         }
         // Nobody overtakes those who wait behind the slots.
@@ -189,14 +208,18 @@ impl<Job> Admission<Job> {
         }
     }
 
-    /// How long a job would probably wait; `None` without a living worker, or while nothing is
-    /// known of the rate at which jobs are done.
+    /// How long a job would probably wait; `None` without a living worker, or while nothing runs
+    /// and nothing is known of the rate at which jobs are done.
     #[must_use]
     pub fn estimate(&self) -> Option<Duration> {
-        if !self.pool.alive {
+        let PoolState { waiting, own_waiting, begun, completed, alive } = self.pool;
+        if !alive {
             return None;
         }
-        self.rate.time_for(self.pool.waiting.saturating_add(self.taken))
+        let running = begun.saturating_sub(completed);
+        let in_pool = self.rate.time_for(waiting.saturating_add(self.taken), running)?;
+        let own = self.own_rate.time_for(own_waiting.saturating_add(self.taken), 0);
+        Some(own.map_or(in_pool, |own| own.max(in_pool)))
     }
 
     /// Whole seconds after which a job that is refused now is worth another try.
@@ -216,5 +239,9 @@ impl<Job> Admission<Job> {
 const QUEUE_WAIT_MIN: Duration = Duration::from_secs(1);
 /// As many jobs may be done one after the other while one waits.
 const QUEUE_WAIT_SERVICES: u32 = 4;
+/// This part of a job's patience is spare: an estimate is made of the jobs that were, and a job
+/// that is taken and refused late has waited for nothing. Without a spare part about half of them
+/// are; the queue is still far longer with it than full workers need.
+const SPARE_PART: u32 = 4;
 /// Nobody is told to stay away for longer; the next estimate may be another one.
 const RETRY_AFTER_MAX: u32 = 3600;

@@ -11,7 +11,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const SETTINGS: Settings = Settings { queue_max: 128, queue_wait: QueueWait::Auto };
 
 fn busy(waiting: u64, completed: u64) -> PoolState {
-    PoolState { waiting, completed, alive: true }
+    PoolState { waiting, own_waiting: waiting, begun: completed, completed, alive: true }
 }
 
 /// An admission that knows of so many jobs a second.
@@ -78,8 +78,11 @@ fn a_client_that_leaves_takes_its_job_along() {
 #[test]
 fn what_would_wait_too_long_is_refused_with_the_time_to_come_back() {
     let (mut admission, now) = informed(100);
-    admission.handle_pool(busy(90, 200), now);
+    admission.handle_pool(busy(70, 200), now);
     assert!(admission.admit(1, 99 * SECOND, true, now).is_ok());
+    // A quarter of the second is spare.
+    admission.handle_pool(busy(80, 200), now);
+    assert!(admission.admit(1, 99 * SECOND, true, now).is_err());
     admission.handle_pool(busy(250, 200), now);
     assert_eq!(admission.retry_after(), 3);
     let refused = admission.admit(2, 99 * SECOND, true, now);
@@ -87,7 +90,7 @@ fn what_would_wait_too_long_is_refused_with_the_time_to_come_back() {
     // A request that has little time left is refused earlier.
     admission.handle_pool(busy(60, 200), now);
     assert!(admission.admit(3, now + 500 * MS, true, now).is_err());
-    assert!(admission.admit(4, now + 700 * MS, true, now).is_ok());
+    assert!(admission.admit(4, now + 900 * MS, true, now).is_ok());
 }
 
 #[test]
@@ -96,7 +99,7 @@ fn jobs_taken_since_the_last_look_count() {
     admission.handle_pool(busy(0, 200), now);
     let taken = (0..1000).filter(|&job| admission.admit(job, 99 * SECOND, true, now).is_ok());
     let taken = taken.count();
-    assert!((95..=110).contains(&taken), "{taken}");
+    assert!((70..=82).contains(&taken), "{taken}");
 }
 
 #[test]
@@ -373,8 +376,12 @@ impl Simulation {
         let jobs = |shard: &Shard| {
             shard.ready.iter().filter(waits).count() as u64 + u64::from(shard.admission.queued())
         };
+        let runs = |worker: &&Worker| matches!(worker, Worker::Runs { .. });
+        let running = self.workers.iter().filter(runs).count() as u64;
         let pool = PoolState {
             waiting: self.shards.iter().map(jobs).sum(),
+            own_waiting: jobs(&self.shards[shard]),
+            begun: self.completed + running,
             completed: self.completed,
             alive: self.workers.iter().any(|worker| *worker != Worker::Dead),
         };
@@ -473,9 +480,10 @@ fn check_overload(seed: u64, shards: usize, workers: usize, service: Service) {
     let refused = simulation.arrived(5 * SECOND, 20 * SECOND).filter(|job| is_refused(job));
     let (at_once, late): (Vec<_>, Vec<_>) =
         refused.partition(|job| matches!(job.fate, Fate::Refused { .. }));
-    // Workers serve the shards in turn, so that a shard with most of the load is served more slowly
-    // than the pool: some of its jobs are refused late.
-    assert!(at_once.len() > 3 * late.len(), "{name}: {} {}", at_once.len(), late.len());
+    // What one shard gets of the workers' time depends on what the others happen to want: there a
+    // guess is worth less.
+    let most = if shards == 1 { at_once.len() / 99 } else { at_once.len() / 10 };
+    assert!(late.len() <= most, "{name}: {} {}", at_once.len(), late.len());
     let arrived = simulation.arrived(5 * SECOND, 20 * SECOND).count();
     let share = (at_once.len() + late.len()) as f64 / arrived as f64;
     assert!((0.60..0.72).contains(&share), "{name}: {share} of all jobs are refused");
@@ -497,6 +505,30 @@ fn under_three_times_the_load_everybody_works_and_nobody_waits_long() {
         check_overload(seed, 4, 2, Service::Random(10 * MS));
         check_overload(seed, 2, 4, Service::Random(40 * MS));
         check_overload(seed, 2, 8, Service::Mixed(MS, 100 * MS));
+    }
+}
+
+#[test]
+fn the_first_jobs_of_a_slow_pool_do_not_fill_its_queue() {
+    for seed in 1..4 {
+        let mut simulation = Simulation::new(seed, 1, 2, Service::Always(20 * SECOND));
+        simulation.patience = 60 * SECOND;
+        // Nothing is done before all have come, so that there is no rate to go by.
+        simulation.arrivals_per_second = 50.0;
+        simulation.schedule(Duration::ZERO, Event::Arrive);
+        while let Some(&Reverse((at, _, event))) = simulation.events.peek()
+            && at < 10 * SECOND
+        {
+            simulation.events.pop();
+            simulation.now = at;
+            simulation.handle(event);
+        }
+        let late = simulation.jobs.iter().filter(|job| matches!(job.fate, Fate::Expired { .. }));
+        let late = late.count();
+        let at_once = simulation.jobs.iter().filter(|job| matches!(job.fate, Fate::Refused { .. }));
+        let at_once = at_once.count();
+        // What came in the first part of a second, and one now and then that found nobody waiting.
+        assert!(at_once > 4 * late, "seed {seed}: {at_once} at once, {late} late");
     }
 }
 

@@ -7,6 +7,8 @@
 //!                        1:1 | block:15 | kind:2 | bytes:14
 //! ```
 //!
+//! The last block that fifteen bits can name is none: it stands for the slot's own area.
+//!
 //! A window says how many items its writer has put into its own direction and how many it has
 //! taken out of the other one, both modulo 256: no more than eight are ever between the two.
 
@@ -29,10 +31,10 @@ pub enum Item {
     Opening,
 }
 
-/// Bytes at the beginning of a block.
+/// Bytes at the beginning of a block, or of the slot's own area.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Piece {
-    /// The block.
+    /// The block, or [`IN_SLOT`].
     pub block: BlockIndex,
     /// How many, at least one.
     pub bytes: u32,
@@ -41,7 +43,12 @@ pub struct Piece {
 impl Item {
     /// The block that it lies in.
     #[must_use]
-    pub const fn block(self) -> Option<BlockIndex> {
+    pub fn block(self) -> Option<BlockIndex> {
+        self.place().filter(|place| *place != IN_SLOT)
+    }
+
+    /// The block that it lies in, or [`IN_SLOT`].
+    pub(super) const fn place(self) -> Option<BlockIndex> {
         match self {
             Self::Bytes(piece) | Self::End(Some(piece)) => Some(piece.block),
             Self::End(None) | Self::Failed | Self::Opening => None,
@@ -79,7 +86,7 @@ impl Item {
         let block = BlockIndex((word >> 16) as u16 & 0x7fff);
         let bytes = if word & MARK == 0 { (word & 0xffff) + 1 } else { word & 0x3fff };
         let piece = Piece { block, bytes };
-        let exists = block.0 < blocks;
+        let exists = block.0 < blocks || block == IN_SLOT;
         match (word & MARK != 0, (word >> 14) & 3) {
             (false, _) if exists => Ok(Self::Bytes(piece)),
             (true, END) if bytes > 0 && exists => Ok(Self::End(Some(piece))),
@@ -192,6 +199,8 @@ impl Window {
     }
 }
 
+/// In place of a block: the slot's own area. Only workers use it, for one piece at a time.
+pub const IN_SLOT: BlockIndex = BlockIndex(0x7fff);
 /// Most bytes of one piece.
 pub const PIECE_BYTES_MAX: u32 = 64 << 10;
 /// Most bytes of trailer fields.
@@ -208,7 +217,7 @@ mod tests {
     use super::*;
 
     fn pieces(bytes_max: u32) -> impl Strategy<Value = Piece> {
-        (0..1u16 << 15, 1..=bytes_max)
+        (0..=IN_SLOT.0, 1..=bytes_max)
             .prop_map(|(block, bytes)| Piece { block: BlockIndex(block), bytes })
     }
 
@@ -220,11 +229,11 @@ mod tests {
             Just(Item::Failed),
             Just(Item::Opening),
         ]) {
-            prop_assert_eq!(Item::unpack(item.pack(), 1 << 15), Ok(item));
+            prop_assert_eq!(Item::unpack(item.pack(), IN_SLOT.0), Ok(item));
         }
 
         #[test]
-        fn what_is_read_is_what_would_be_written(word: u32, blocks in 0..=1u16 << 15) {
+        fn what_is_read_is_what_would_be_written(word: u32, blocks in 0..=IN_SLOT.0) {
             if let Ok(item) = Item::unpack(word, blocks) {
                 prop_assert_eq!(item.pack(), word);
                 prop_assert!(item.block().is_none_or(|block| block.0 < blocks));

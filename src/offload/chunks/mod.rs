@@ -6,6 +6,10 @@
 //! The ring lies in the second half of the line that lists extents; the first half still lists
 //! those of the head, so a request that continues as a stream has seven of them, a response eight.
 //!
+//! A worker that has no block for a stream sends its next piece in the slot's own area, once the
+//! shard has taken all that was sent before, the head in that area included. So every stream goes
+//! on whoever holds the blocks.
+//!
 //! | word | writer | readers | ordering | pairs with |
 //! |---|---|---|---|---|
 //! | `worker_window` | the owner | shard, successors | Release, Acquire | `publish`, `look` |
@@ -30,7 +34,7 @@ use super::slot::Response;
 use super::word::Generation;
 use super::world::{Ordering, World};
 use item::Window;
-pub use item::{Broken, Item, PIECE_BYTES_MAX, Piece, TRAILER_PIECE_BYTES_MAX};
+pub use item::{Broken, IN_SLOT, Item, PIECE_BYTES_MAX, Piece, TRAILER_PIECE_BYTES_MAX};
 
 /// One side's end of the streams of one job, in both directions.
 ///
@@ -42,6 +46,8 @@ pub struct Link {
     end: End,
     /// How many blocks the other side has.
     their_blocks: u16,
+    /// How much of a piece the slot's own area holds.
+    slot_bytes: u32,
     /// What this side says.
     own: Window,
     sent: Sent,
@@ -60,7 +66,7 @@ enum End {
 struct Sent {
     /// The ring, as this side wrote it.
     ring: [u32; WINDOW],
-    /// Where the items lie that were not taken; by their place in the ring.
+    /// Where the items lie that were not taken, [`IN_SLOT`] included; by their place in the ring.
     blocks: [Option<BlockIndex>; WINDOW],
     /// Items that the other side has taken.
     acked: u8,
@@ -77,7 +83,8 @@ struct Received {
     seq: u8,
     /// Items that were given out.
     given: u8,
-    /// Where the items lie that were given out and not taken; by their place in the ring.
+    /// Where the items lie that were given out and not taken, [`IN_SLOT`] included; by their place
+    /// in the ring.
     blocks: [Option<BlockIndex>; WINDOW],
     /// The opening was given out: the first item of a worker, and of no shard.
     opened: bool,
@@ -156,6 +163,7 @@ impl Link {
             slot,
             end,
             their_blocks: them.blocks(world.layout()),
+            slot_bytes: world.layout().shape().slot_bytes,
             own: Window::default(),
             sent: Sent::default(),
             received: Received::default(),
@@ -199,7 +207,7 @@ impl Link {
         self.room()?;
         let place = place(self.own.seq);
         self.sent.ring[place] = item.pack();
-        self.sent.blocks[place] = item.block();
+        self.sent.blocks[place] = item.place();
         self.sent.ended = item.is_last();
         let pair = place / 2;
         let [low, high] = [self.sent.ring[2 * pair], self.sent.ring[2 * pair + 1]];
@@ -249,7 +257,7 @@ impl Link {
         // Relaxed: the window that admitted to it was read with Acquire.
         let word = world.load(self.their_ring(place / 2), Ordering::Relaxed);
         let item = self.check_item((word >> (32 * (place % 2))) as u32)?;
-        self.received.blocks[place] = item.block();
+        self.received.blocks[place] = item.place();
         self.received.given = given.wrapping_add(1);
         self.received.opened |= item == Item::Opening;
         self.received.ended = item.is_last();
@@ -317,6 +325,12 @@ impl Link {
         self.sent.blocks.iter().any(Option::is_some)
     }
 
+    /// Whether the other side has taken all that was sent, as far as is known.
+    #[must_use]
+    pub const fn is_taken(&self) -> bool {
+        self.own.seq == self.sent.acked
+    }
+
     /// Whether what is waited for has come.
     #[must_use]
     pub fn has_news(&self, world: &impl World, interest: Interest) -> bool {
@@ -357,7 +371,10 @@ impl Link {
         let mut blocks = Extents::default();
         for _ in 0..items {
             let block = self.sent.blocks[place(self.sent.acked)].take();
-            block.into_iter().for_each(|block| blocks.push(block));
+            block
+                .filter(|block| *block != IN_SLOT)
+                .into_iter()
+                .for_each(|block| blocks.push(block));
             self.sent.acked = self.sent.acked.wrapping_add(1);
         }
         blocks
@@ -385,11 +402,22 @@ impl Link {
         if self.received.ended || opens != (item == Item::Opening) {
             return Err(Broken::Item { word });
         }
-        match item.block() {
+        match item.place() {
             Some(block) if self.received.blocks.contains(&Some(block)) => {
                 Err(Broken::Block { block })
             }
+            Some(IN_SLOT) if !self.fits_slot(item) => Err(Broken::Item { word }),
             _ => Ok(item),
+        }
+    }
+
+    /// Whether an item can lie in the slot's own area: that of a request keeps its head.
+    const fn fits_slot(&self, item: Item) -> bool {
+        match (self.end, item) {
+            (End::Shard { .. }, Item::Bytes(piece) | Item::End(Some(piece))) => {
+                piece.bytes <= self.slot_bytes
+            }
+            _ => false,
         }
     }
 

@@ -28,6 +28,7 @@ pub(super) struct Bodies {
 }
 
 impl Bodies {
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.request.is_empty() && self.answerer.is_none() && self.stream.is_none()
     }
@@ -54,6 +55,7 @@ impl<W: World> Client<W> {
     ///
     /// # Errors
     /// Refuses when there are none, or the message is too long for any.
+    #[inline]
     pub fn draft(&mut self, bytes: u64) -> Result<Draft, Refused> {
         self.draft_with(bytes, REQUEST_EXTENTS_MAX, false)
     }
@@ -66,7 +68,11 @@ impl<W: World> Client<W> {
         self.draft_with(head_bytes, REQUEST_OPENING_EXTENTS_MAX, true)
     }
 
+    #[inline]
     fn draft_with(&mut self, bytes: u64, most: usize, opening: bool) -> Result<Draft, Refused> {
+        if bytes <= u64::from(self.row.slot_bytes()) {
+            return Ok(Draft { slot: self.take_slot()?, extents: Extents::default(), opening });
+        }
         let needed = listing::blocks_for(self.world.layout(), bytes);
         // Who waits for a worker leaves the last blocks to those for whom a worker waits.
         let reserved = self.blocks.reserved();
@@ -74,7 +80,7 @@ impl<W: World> Client<W> {
         if needed > most as u64 || u32::try_from(bytes).is_err() {
             return Err(Refused::TooLong);
         }
-        if needed > 0 && needed > self.blocks.free().saturating_sub(reserved) as u64 {
+        if needed > self.blocks.free().saturating_sub(reserved) as u64 {
             return Err(Refused::NoBlocks);
         }
         let slot = self.take_slot()?;
@@ -85,7 +91,7 @@ impl<W: World> Client<W> {
     /// Where the message of a draft is to be written.
     #[must_use]
     pub fn payload(&self, draft: &Draft) -> Payload {
-        Payload::of_request(self.world.layout(), self.shard, draft.slot, draft.extents)
+        Payload::request_at(&self.row, self.shard, draft.slot, draft.extents)
     }
 
     /// Submits a job whose message was written: so many bytes.
@@ -94,6 +100,9 @@ impl<W: World> Client<W> {
     /// Panics when the draft does not hold so many.
     pub fn submit_draft(&mut self, draft: Draft, bytes: u32, terms: Terms) -> Ticket {
         let Draft { slot, mut extents, opening } = draft;
+        if extents.is_empty() && bytes <= self.row.slot_bytes() && !opening {
+            return self.submit_in_place(slot, Form::Inline, bytes, terms);
+        }
         let needed = listing::blocks_for(self.world.layout(), bytes.into());
         self.blocks.trim(&mut extents, needed);
         let form = match (opening, extents.is_empty()) {
@@ -108,6 +117,22 @@ impl<W: World> Client<W> {
             self.begin_stream(slot);
         }
         self.submit_in_place(slot, form, bytes, terms)
+    }
+
+    /// Submits a job whose whole message is at hand: the short way for what lies in a slot.
+    ///
+    /// # Panics
+    /// Panics when the draft does not hold so many bytes.
+    #[inline]
+    pub fn submit_message(&mut self, draft: Draft, message: &[u8], terms: Terms) -> Ticket {
+        // No draft holds more than its blocks and a slot.
+        let bytes = message.len() as u32;
+        if draft.extents.is_empty() && !draft.opening {
+            self.world.copy_in(self.row.inline_request(draft.slot), message);
+            return self.submit_in_place(draft.slot, Form::Inline, bytes, terms);
+        }
+        self.payload(&draft).write(&self.world, 0, message);
+        self.submit_draft(draft, bytes, terms)
     }
 
     /// Gives a slot back that is not needed after all.
@@ -133,13 +158,13 @@ impl<W: World> Client<W> {
         assert!(held, "the answer is not held");
         // What lies in the slot alone has no list, and it does not matter whose it would be.
         let from = bodies.answerer.unwrap_or(WorkerIndex(0));
-        let to = (self.shard, ticket.slot);
-        let payload = Payload::of_response(self.world.layout(), from, to, bodies.answer);
+        let payload = Payload::response_at(&self.row, from, ticket.slot, bodies.answer);
         assert!(response.bytes as usize <= payload.capacity(), "another job's answer");
         payload
     }
 
     /// Whether an answer, or anything else of its job, lies outside of the slot.
+    #[inline]
     pub(super) fn lies_outside(&self, slot: SlotIndex, response: Response) -> bool {
         response.form != Form::Inline || !self.bodies[index(slot)].is_empty()
     }

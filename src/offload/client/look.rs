@@ -1,7 +1,7 @@
 //! What became of jobs: a look at a slot, and what follows from it.
 
 use super::bodies::Callee;
-use super::{Client, TICK_NS, index};
+use super::{Client, Record, TICK_NS, index};
 use crate::offload::chunks;
 use crate::offload::counters::ShardCounter;
 use crate::offload::death::{self, Fault};
@@ -13,12 +13,18 @@ use crate::offload::world::{Ordering, World};
 impl<W: World> Client<W> {
     /// Looks at one slot and does what follows. True when its job still waits for a worker.
     pub(super) fn look(&mut self, slot: SlotIndex) -> bool {
-        let lease = self.records[index(slot)].lease;
+        let Record { lease, generation, .. } = &self.records[index(slot)];
         if !matches!(lease, Lease::Open(_) | Lease::Overtaken) {
             return false;
         }
         // Pairs with the stores of `Server`: who sees DONE sees the response.
         let mut word = self.world.load(self.words(slot).state(), Ordering::Acquire);
+        if slot::is_answer(lease, *generation, word) {
+            self.records[index(slot)].lease = Lease::Held;
+            self.take(slot, word);
+            return false;
+        }
+        let lease = *lease;
         let mut sight = self.judge(slot, word);
         if matches!(sight, Sight::Orphan { .. }) {
             // The worker may have begun, or ended, between the two looks and died after that.
@@ -31,11 +37,14 @@ impl<W: World> Client<W> {
             self.calls.extend(worker.map(Callee::Lender));
         }
         let (lease, action) = slot::look(lease, sight);
+        self.records[index(slot)].lease = lease;
         if lease == Lease::Spoiled {
             self.leased -= 1;
-            self.fault = Some(self.suspect(word));
+            // What is spoiled is not used again, whoever was to blame: before nothing is left, all
+            // of it is made anew.
+            let is_spent = 2 * self.spoiled() > self.records.len();
+            self.accuse(if is_spent { Fault::Memory } else { self.suspect(word) });
         }
-        self.records[index(slot)].lease = lease;
         if let Some(action) = action {
             self.act(slot, action, word);
         } else if sight == Sight::Lives && matches!(lease, Lease::Open(_)) {
@@ -78,22 +87,17 @@ impl<W: World> Client<W> {
 
     /// Reads the response word once and believes only what can be.
     fn take(&mut self, slot: SlotIndex, word: u64) {
-        let slot_bytes = self.world.layout().shape().slot_bytes;
         let response = self.world.load(self.words(slot).response(), Ordering::Relaxed);
-        let mut action = slot::take(response, slot_bytes);
-        if let Action::End(Outcome::Answered(response)) = action
-            && self.lies_outside(slot, response)
-            && !self.take_over(slot, response, word)
-        {
-            action = Action::EndAndFree(Outcome::Broken);
-        }
-        if action == Action::EndAndFree(Outcome::Broken) {
-            self.fault = Some(self.suspect(word));
-        }
-        match action {
-            Action::End(outcome) => {
+        match slot::take(response, self.row.slot_bytes()) {
+            Action::End(Outcome::Answered(response))
+                if !self.lies_outside(slot, response) || self.take_over(slot, response, word) =>
+            {
                 self.leased -= 1;
-                self.end(slot, outcome);
+                self.end(slot, Outcome::Answered(response));
+            }
+            Action::End(_) | Action::EndAndFree(Outcome::Broken) => {
+                self.accuse(self.suspect(word));
+                self.act(slot, Action::EndAndFree(Outcome::Broken), word);
             }
             other => self.act(slot, other, word),
         }
@@ -222,16 +226,21 @@ impl<W: World> Client<W> {
 
     /// Whom a state word names, if there is such a worker.
     pub(super) fn owner_of(&self, word: u64) -> Option<WorkerIndex> {
-        match StateWord::unpack(word)?.state {
-            SlotState::Claimed(owner) | SlotState::Running(owner) | SlotState::Done(owner) => {
-                self.world.layout().worker(owner.worker.0.into())
-            }
-            SlotState::Free | SlotState::Ready | SlotState::Cancelled => None,
+        let owner = StateWord::unpack(word)?.state.owner()?;
+        self.world.layout().worker(owner.worker.0.into())
+    }
+
+    /// Notes who is to blame. That the memory is broken is said once, and everybody is replaced
+    /// then: whatever is found beside it does not push it aside.
+    pub(super) fn accuse(&mut self, fault: Fault) {
+        if self.fault != Some(Fault::Memory) {
+            self.fault = Some(fault);
         }
     }
 
     /// Who wrote what cannot be, as far as the state word of the slot tells.
     pub(super) fn suspect(&self, word: u64) -> Fault {
-        self.owner_of(word).map_or(Fault::Memory, Fault::Worker)
+        let owner = StateWord::unpack(word).and_then(|word| word.state.owner());
+        owner.filter(|_| self.owner_of(word).is_some()).map_or(Fault::Memory, Fault::Worker)
     }
 }

@@ -25,9 +25,9 @@ use std::collections::VecDeque;
 use super::admission::PoolState;
 use super::blocks::{Blocks, Extents};
 use super::chunks;
-use super::counters::{self, ShardCounter, WorkerCounter};
+use super::counters::{ShardCounter, WorkerCounter};
 use super::death::{self, Fault};
-use super::layout::SlotWords;
+use super::layout::{ShardRow, SlotWords};
 use super::queue::Queue;
 use super::slot::{Form, Job, Lease, Outcome, Recall, Request, Retry};
 use super::wake::{self, Woken};
@@ -118,6 +118,8 @@ struct Record {
 pub struct Client<W> {
     world: W,
     shard: ShardIndex,
+    /// Where its words lie.
+    row: ShardRow,
     /// The lowest bits of which life of the shard this is.
     epoch: u16,
     queue: Queue,
@@ -168,6 +170,7 @@ impl<W: World> Client<W> {
             deaths: world.load(layout.deaths(), Ordering::Relaxed),
             world,
             shard,
+            row: layout.shard_row(shard),
             epoch: life.incarnation as u16,
             queue,
             records: Vec::with_capacity(slots),
@@ -209,20 +212,31 @@ impl<W: World> Client<W> {
     /// # Errors
     /// Refuses when there is no slot, or the body is too long for one.
     pub fn submit(&mut self, body: &[u8], terms: Terms) -> Result<Ticket, Refused> {
-        let slot_bytes = self.world.layout().shape().slot_bytes;
-        let fits = u32::try_from(body.len()).ok().filter(|&bytes| bytes <= slot_bytes);
+        let fits = u32::try_from(body.len()).ok().filter(|&bytes| bytes <= self.row.slot_bytes());
         let bytes = fits.ok_or(Refused::TooLong)?;
         let slot = self.take_slot()?;
-        let span = self.world.layout().inline_request(self.shard, slot);
-        self.world.copy_in(span, body);
+        self.world.copy_in(self.row.inline_request(slot), body);
         Ok(self.submit_in_place(slot, Form::Inline, bytes, terms))
     }
 
+    #[inline]
     fn take_slot(&mut self) -> Result<SlotIndex, Refused> {
+        if self.queue.known_room() > 0
+            && !self.broken
+            && let Some(slot) = self.free.pop()
+        {
+            return Ok(slot);
+        }
+        self.search_slot()
+    }
+
+    /// Looks harder for a free one.
+    #[cold]
+    fn search_slot(&mut self) -> Result<SlotIndex, Refused> {
         if self.broken {
             return Err(Refused::Broken);
         }
-        let mut room = self.queue.known_room(&self.world);
+        let mut room = self.queue.known_room();
         if room == 0 {
             let known = self.queue.room(&self.world);
             room = known.map_err(|error| self.handle_broken(error.into()))?;
@@ -240,6 +254,7 @@ impl<W: World> Client<W> {
         }
     }
 
+    #[inline]
     fn submit_in_place(&mut self, slot: SlotIndex, form: Form, bytes: u32, terms: Terms) -> Ticket {
         let now = *self.turn.get_or_insert_with(|| self.world.now());
         let request = Request { bytes, form, epoch: self.epoch };
@@ -279,21 +294,30 @@ impl<W: World> Client<W> {
 
     /// Takes over what workers have finished.
     pub fn collect(&mut self) {
-        for word in 0..self.world.layout().attention_words() {
-            let at = self.world.layout().attention(self.shard, word);
-            if self.world.load(at, Ordering::Relaxed) == 0 {
+        for word in 0..self.row.attention_words() {
+            let at = self.row.attention(word);
+            let seen = self.world.load(at, Ordering::Relaxed);
+            if seen == 0 {
                 continue;
             }
+            self.expect_answer(word * u64::BITS + seen.trailing_zeros());
             // Pairs with the fetch_or in `Server::finish`: who sees the bit sees DONE.
             let mut bits = self.world.swap(at, 0, Ordering::Acquire);
             while bits != 0 {
                 let number = word * u64::BITS + bits.trailing_zeros();
                 bits &= bits - 1;
                 // Bits behind the last slot are nobody's.
-                if let Some(slot) = self.world.layout().slot_index(number as usize) {
+                if let Some(slot) = self.row.slot_index(number as usize) {
                     self.look(slot);
                 }
             }
+        }
+    }
+
+    /// What the first of them has written comes nearer while its bit is taken.
+    fn expect_answer(&self, number: u32) {
+        if let Some(slot) = self.row.slot_index(number as usize) {
+            self.world.expect(self.words(slot).state(), self.row.inline_response(slot));
         }
     }
 
@@ -312,8 +336,10 @@ impl<W: World> Client<W> {
     /// # Panics
     /// Panics when the job has not been answered or was released before.
     pub fn release(&mut self, ticket: Ticket) {
-        assert_eq!(self.lease(ticket), Some(Lease::Held), "the answer is not held");
-        self.calls.extend(self.bodies[index(ticket.slot)].lender().map(Callee::Lender));
+        assert!(matches!(self.lease(ticket), Some(Lease::Held)), "the answer is not held");
+        if let Some(worker) = self.bodies[index(ticket.slot)].lender() {
+            self.calls.push(Callee::Lender(worker));
+        }
         self.free_slot(ticket.slot);
     }
 
@@ -332,7 +358,7 @@ impl<W: World> Client<W> {
     pub fn mark_streamed(&mut self, ticket: Ticket, deadline: u64) -> bool {
         match self.lease(ticket) {
             Some(Lease::Open(job)) => {
-                let job = Job { streamed: true, start_by: deadline, deadline, ..job };
+                let job = Job { streamed: true, start_by: deadline, deadline, ..*job };
                 self.records[index(ticket.slot)].lease = Lease::Open(job);
                 let words = self.words(ticket.slot);
                 self.world.store(words.deadline(), deadline, Ordering::Relaxed);
@@ -340,6 +366,15 @@ impl<W: World> Client<W> {
                 true
             }
             _ => false,
+        }
+    }
+
+    /// The job must be done by `deadline` instead, which is not before the one it had.
+    pub fn postpone(&mut self, ticket: Ticket, deadline: u64) {
+        if let Some(Lease::Open(job)) = self.lease(ticket) {
+            self.records[index(ticket.slot)].lease = Lease::Open(Job { deadline, ..*job });
+            // Relaxed: who reads it too early looks again when the old one has passed.
+            self.world.store(self.words(ticket.slot).deadline(), deadline, Ordering::Relaxed);
         }
     }
 
@@ -401,15 +436,13 @@ impl<W: World> Client<W> {
     /// True when some worker has done something that `collect` would find.
     #[must_use]
     pub fn is_work_waiting(&self) -> bool {
-        let layout = self.world.layout();
-        (0..layout.attention_words())
-            .any(|word| self.world.load(layout.attention(self.shard, word), Ordering::Relaxed) != 0)
+        (0..self.row.attention_words())
+            .any(|word| self.world.load(self.row.attention(word), Ordering::Relaxed) != 0)
     }
 
     /// Says how many jobs wait behind the slots of this shard, for the estimates of the others.
     pub fn set_queued(&self, jobs: u32) {
-        let word = self.world.layout().queued(self.shard);
-        self.world.store(word, jobs.into(), Ordering::Relaxed);
+        self.world.store(self.row.queued(), jobs.into(), Ordering::Relaxed);
     }
 
     /// What the counters of the whole pool say, some of which are on their way.
@@ -417,16 +450,23 @@ impl<W: World> Client<W> {
     pub fn pool_state(&self) -> PoolState {
         let layout = self.world.layout();
         let read = |word| self.world.load(word, Ordering::Relaxed);
-        let waiting = layout.shards().map(|shard| {
+        let waiting = |shard| {
             // The head first: the tail is never behind it.
             let head = read(layout.head(shard));
             let hints = read(layout.tail(shard)).wrapping_sub(head).min(layout.cells());
             hints + read(layout.queued(shard)).min(u32::MAX.into())
-        });
-        let ok = |worker| read(WorkerCounter::Ok.word(&self.world, worker));
+        };
+        let sum = |counter: WorkerCounter| {
+            let counts = layout.workers().map(|worker| read(counter.word(&self.world, worker)));
+            counts.fold(0, u64::wrapping_add)
+        };
+        let skipped =
+            sum(WorkerCounter::SkippedCancelled).wrapping_add(sum(WorkerCounter::SkippedExpired));
         PoolState {
-            waiting: waiting.sum(),
-            completed: layout.workers().map(ok).fold(0, u64::wrapping_add),
+            waiting: layout.shards().map(waiting).sum(),
+            own_waiting: waiting(self.shard),
+            begun: sum(WorkerCounter::Claimed).wrapping_sub(skipped),
+            completed: sum(WorkerCounter::Ok),
             alive: layout.workers().any(|worker| Life::unpack(read(layout.life(worker))).alive),
         }
     }
@@ -459,7 +499,7 @@ impl<W: World> Client<W> {
             match lease {
                 Lease::Free => self.free.push(slot),
                 Lease::Overtaken => self.keep_lent(slot),
-                Lease::Spoiled => self.fault = Some(Fault::Memory),
+                Lease::Spoiled => self.accuse(Fault::Memory),
                 Lease::Withdrawn { .. } => self.withdrawn += 1,
                 Lease::Held | Lease::Open(_) => {}
             }
@@ -477,11 +517,11 @@ impl<W: World> Client<W> {
 
     /// Writes the descriptor and makes the slot ready, once more or for the first time. There
     /// must be room in the queue.
+    #[inline]
     fn publish(&mut self, slot: SlotIndex, job: Job) {
         let words = self.words(slot);
-        let record = &mut self.records[index(slot)];
-        record.generation = record.generation.next();
-        let generation = record.generation;
+        let generation = self.records[index(slot)].generation.next();
+        self.records[index(slot)].generation = generation;
         self.world.store(words.submitted(), job.submitted, Ordering::Relaxed);
         self.world.store(words.deadline(), job.deadline, Ordering::Relaxed);
         self.world.store(words.request(), job.request.pack(), Ordering::Relaxed);
@@ -500,7 +540,7 @@ impl<W: World> Client<W> {
 
     fn handle_broken(&mut self, fault: Fault) -> Refused {
         self.broken = true;
-        self.fault = Some(fault);
+        self.accuse(fault);
         Refused::Broken
     }
 
@@ -509,15 +549,18 @@ impl<W: World> Client<W> {
         self.free_slot(slot);
     }
 
+    #[inline]
     fn free_slot(&mut self, slot: SlotIndex) {
         if !self.bodies[index(slot)].is_empty() {
             self.clear_bodies(slot);
         }
-        let generation = self.records[index(slot)].generation;
-        self.records[index(slot)].lease = death::free(&self.world, self.shard, slot, generation);
+        let words = self.words(slot);
+        let record = &mut self.records[index(slot)];
+        record.lease = death::free(&self.world, words, record.generation);
         self.free.push(slot);
     }
 
+    #[inline]
     fn end(&mut self, slot: SlotIndex, outcome: Outcome) {
         let ticket = Ticket { slot, number: self.records[index(slot)].number };
         self.ended.push_back(Ended { ticket, outcome });
@@ -532,9 +575,10 @@ impl<W: World> Client<W> {
         self.count(counter, 1);
     }
 
-    fn lease(&self, ticket: Ticket) -> Option<Lease> {
-        let record = self.records[index(ticket.slot)];
-        (record.number == ticket.number).then_some(record.lease)
+    #[inline]
+    fn lease(&self, ticket: Ticket) -> Option<&Lease> {
+        let record = &self.records[index(ticket.slot)];
+        (record.number == ticket.number).then_some(&record.lease)
     }
 
     /// Shards begin at different workers, so that they do not all wake the same ones.
@@ -544,7 +588,7 @@ impl<W: World> Client<W> {
     }
 
     fn words(&self, slot: SlotIndex) -> SlotWords {
-        self.world.layout().slot(self.shard, slot)
+        self.row.slot(slot)
     }
 
     fn count_signals(&self, woken: Woken) {
@@ -553,7 +597,7 @@ impl<W: World> Client<W> {
     }
 
     fn count(&self, counter: ShardCounter, number: u64) {
-        counters::add(&self.world, counter.word(&self.world, self.shard), number);
+        counter.add(&self.world, &self.row, number);
     }
 }
 

@@ -7,9 +7,8 @@ use super::bodies::Callee;
 use super::{Client, Ticket, index};
 use crate::offload::blocks::{BadExtents, Extents};
 use crate::offload::chunks::{
-    self, Broken, Interest, Item, Link, PIECE_BYTES_MAX, Piece, StreamItem, Unsent,
+    self, Broken, IN_SLOT, Interest, Item, Link, PIECE_BYTES_MAX, Piece, StreamItem, Unsent,
 };
-use crate::offload::death::Fault;
 use crate::offload::layout::Span;
 use crate::offload::listing;
 use crate::offload::payload::Side;
@@ -186,7 +185,7 @@ impl<W: World> Client<W> {
     /// [`Broken`] if the worker wrote what cannot be: by that the job has come to its end.
     pub fn receive(&mut self, ticket: Ticket) -> Result<Option<StreamItem>, Broken> {
         let slot = ticket.slot;
-        let lease = self.lease(ticket);
+        let lease = self.lease(ticket).copied();
         let bodies = &mut self.bodies[index(slot)];
         let (Some(stream), Some(worker)) = (&mut bodies.stream, bodies.answerer) else {
             return Ok(None);
@@ -226,8 +225,11 @@ impl<W: World> Client<W> {
     ) -> Result<StreamItem, Broken> {
         let layout = self.world.layout();
         let span = |Piece { block, bytes }| -> Span {
-            let span = Side::Worker(worker).block(layout, block).and_then(|all| all.first(bytes));
-            span.expect("an item is checked when it is read")
+            let all = match block {
+                IN_SLOT => Some(layout.inline_response(self.shard, slot)),
+                block => Side::Worker(worker).block(layout, block),
+            };
+            all.and_then(|all| all.first(bytes)).expect("an item is checked when it is read")
         };
         Ok(match item {
             Item::Bytes(piece) => StreamItem::Bytes(span(piece)),
@@ -374,10 +376,10 @@ impl<W: World> Client<W> {
         if let Some(stream) = &mut bodies.stream {
             stream.link.break_off();
         }
-        self.fault = Some(bodies.answerer.map_or(Fault::Memory, Fault::Worker));
+        // Relaxed: the worker is told whether or not it still has the job.
+        let word = self.world.load(self.words(slot).state(), Ordering::Relaxed);
+        self.accuse(self.suspect(word));
         if matches!(self.records[index(slot)].lease, Lease::Open(_)) {
-            // Relaxed: the worker is told whether or not it still has the job.
-            let word = self.world.load(self.words(slot).state(), Ordering::Relaxed);
             self.abandon(slot, word, Outcome::Broken);
         }
     }

@@ -29,9 +29,11 @@ impl<W: World> Server<W> {
     /// [`Broken`] if the slot does not list the blocks that it needs.
     pub fn request(&self, job: &Job) -> Result<Payload, Broken> {
         let JobId { shard, slot, .. } = job.place;
-        let words = self.words(job.place);
-        let extents = listing::read_request(&self.world, words, shard, job.request)?;
-        Ok(Payload::of_request(self.world.layout(), shard, slot, extents))
+        let extents = match job.request.form {
+            Form::Inline => Extents::default(),
+            _ => listing::read_request(&self.world, job.words, shard, job.request)?,
+        };
+        Ok(Payload::request_at(self.shard(shard), shard, slot, extents))
     }
 
     /// Takes blocks for a whole answer of so many bytes. `None` if it is too long, or not so many
@@ -48,12 +50,12 @@ impl<W: World> Server<W> {
     }
 
     fn draft_with(&mut self, bytes: u64, most: usize, spared: usize) -> Option<Draft> {
+        if bytes <= u64::from(self.shards[0].slot_bytes()) {
+            return Some(Draft { extents: Extents::default() });
+        }
         let needed = listing::blocks_for(self.world.layout(), bytes);
         if needed > most as u64 || u32::try_from(bytes).is_err() {
             return None;
-        }
-        if needed == 0 {
-            return Some(Draft { extents: Extents::default() });
         }
         self.collect_lent();
         if needed > self.blocks.free().saturating_sub(spared) as u64 {
@@ -66,8 +68,8 @@ impl<W: World> Server<W> {
     /// Where the answer of a draft is to be written.
     #[must_use]
     pub fn payload(&self, job: &Job, draft: &Draft) -> Payload {
-        let to = (job.place.shard, job.place.slot);
-        Payload::of_response(self.world.layout(), self.worker, to, draft.extents)
+        let JobId { shard, slot, .. } = job.place;
+        Payload::response_at(self.shard(shard), self.worker, slot, draft.extents)
     }
 
     /// Answers a job whose answer was written: so many bytes.
@@ -78,6 +80,23 @@ impl<W: World> Server<W> {
         let extents = self.list(&job, draft, bytes);
         let form = if extents.is_empty() { Form::Inline } else { Form::Extents };
         self.complete_in_place(job, status, form, (bytes, extents));
+    }
+
+    /// Answers a job with a whole message that is at hand: the short way for what lies in a slot.
+    ///
+    /// # Panics
+    /// Panics when the draft does not hold so many bytes.
+    #[inline]
+    pub fn complete_message(&mut self, job: Job, draft: Draft, status: u16, message: &[u8]) {
+        // No draft holds more than its blocks and a slot.
+        let bytes = message.len() as u32;
+        if draft.extents.is_empty() {
+            let JobId { shard, slot, .. } = job.place;
+            self.world.copy_in(self.shard(shard).inline_response(slot), message);
+            return self.complete_in_place(job, status, Form::Inline, (bytes, draft.extents));
+        }
+        self.payload(&job, &draft).write(&self.world, 0, message);
+        self.complete_draft(job, draft, status, bytes);
     }
 
     /// Gives blocks back that are not needed after all.
@@ -97,10 +116,13 @@ impl<W: World> Server<W> {
     /// Panics when it does not hold so many.
     pub(super) fn list(&mut self, job: &Job, draft: Draft, bytes: u32) -> Extents {
         let Draft { mut extents } = draft;
+        if extents.is_empty() && bytes <= self.shards[0].slot_bytes() {
+            return extents;
+        }
         let needed = listing::blocks_for(self.world.layout(), bytes.into());
         self.blocks.trim(&mut extents, needed);
         if !extents.is_empty() {
-            listing::write_response(&self.world, self.words(job.place), &extents);
+            listing::write_response(&self.world, job.words, &extents);
         }
         extents
     }

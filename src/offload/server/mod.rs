@@ -19,8 +19,8 @@ mod gaps;
 mod streams;
 
 use super::blocks::{Blocks, Extents, Lent};
-use super::counters::{self, Current, Histogram, WorkerCounter};
-use super::layout::SlotWords;
+use super::counters::{Current, Histogram, WorkerCounter};
+use super::layout::{ShardRow, SlotWords, WorkerRow};
 use super::listing;
 use super::queue::{self, Hint};
 use super::slot::{Ending, Form, Request, Response, cancel_word};
@@ -72,6 +72,7 @@ pub enum Next {
 #[must_use = "a job that is dropped is never answered"]
 pub struct Job {
     place: JobId,
+    words: SlotWords,
     request: Request,
     submitted: u64,
     started: u64,
@@ -128,6 +129,7 @@ impl Job {
 #[derive(Debug)]
 struct Running {
     place: JobId,
+    words: SlotWords,
     epoch: u16,
     deadline: u64,
     /// That it was withdrawn has been said already.
@@ -164,6 +166,10 @@ enum Phase {
 pub struct Server<W> {
     world: W,
     worker: WorkerIndex,
+    /// Where its own words lie.
+    row: WorkerRow,
+    /// Where those of the shards lie.
+    shards: Vec<ShardRow>,
     /// How slots name this process.
     owner: Owner,
     phase: Phase,
@@ -191,6 +197,8 @@ pub struct Server<W> {
     waits: Gaps,
     /// A time that was read just now.
     moment: Option<u64>,
+    /// When the clock was read, in ticks, and what it said.
+    glance: Option<(u64, u64)>,
     /// Claims nothing any more.
     draining: bool,
 }
@@ -204,7 +212,10 @@ impl<W: World> Server<W> {
         assert!(jobs_max > 0, "a worker runs at least one job");
         let life = Life::unpack(world.load(world.layout().life(worker), Ordering::Relaxed));
         let owner = Owner { worker, incarnation: life.short() };
-        wake::awake(&world, world.layout().worker_sleep(worker));
+        let layout = world.layout();
+        let row = layout.worker_row(worker);
+        let shards = layout.shards().map(|shard| layout.shard_row(shard)).collect();
+        wake::awake(&world, row.sleep());
         Wants::default().publish(&world, worker);
         let found = listing::left_by_worker(&world, worker);
         let (lent, blocks) = Lent::inherit(world.layout().shape().response_blocks, found);
@@ -213,6 +224,8 @@ impl<W: World> Server<W> {
         let server = Self {
             world,
             worker,
+            row,
+            shards,
             owner,
             phase,
             next_shard: 0,
@@ -228,6 +241,7 @@ impl<W: World> Server<W> {
             gaps,
             waits: Gaps::short(),
             moment: None,
+            glance: None,
             draining: false,
         };
         server.publish_limit();
@@ -271,7 +285,7 @@ impl<W: World> Server<W> {
     /// over, or the shard itself has been replaced.
     #[must_use]
     pub fn is_cancelled(&self, job: &Job) -> bool {
-        self.is_withdrawn(job.place, job.request.epoch)
+        self.is_withdrawn(job.place, job.words, job.request.epoch)
     }
 
     /// Copies an inline request over `into`, which must have its length.
@@ -280,7 +294,7 @@ impl<W: World> Server<W> {
     /// Panics when the request is not inline or `into` is longer than a slot.
     pub fn read_request(&self, job: &Job, into: &mut [u8]) {
         assert_eq!(job.request.form, Form::Inline);
-        let span = self.world.layout().inline_request(job.place.shard, job.place.slot);
+        let span = self.shard(job.place.shard).inline_request(job.place.slot);
         self.world.copy_out(span, into);
     }
 
@@ -289,7 +303,7 @@ impl<W: World> Server<W> {
     /// # Errors
     /// Gives the job back when the body is longer than a slot.
     pub fn complete(&mut self, job: Job, status: u16, body: &[u8]) -> Result<(), (Job, TooLong)> {
-        let span = self.world.layout().inline_response(job.place.shard, job.place.slot);
+        let span = self.shard(job.place.shard).inline_response(job.place.slot);
         let Some(bytes) = u32::try_from(body.len()).ok().filter(|&bytes| bytes <= span.bytes())
         else {
             return Err((job, TooLong { bytes_max: span.bytes() }));
@@ -309,23 +323,41 @@ impl<W: World> Server<W> {
     ) {
         let response = Response { bytes, status, form, ending: Ending::Answered };
         let stream = self.retire(job.place).map(|stream| self.close_stream(*stream));
-        self.finish(job.place, response);
-        self.lend(job.place, extents);
-        self.lend(job.place, stream.unwrap_or_default());
+        self.finish(job.place, job.words, response);
+        if !extents.is_empty() {
+            self.lend(job.place, extents);
+        }
+        if let Some(listed) = stream {
+            self.lend(job.place, listed);
+        }
         self.publish_limit();
-        let now = self.world.now();
+        let now = self.time();
         self.moment = Some(now);
         self.gaps.handle_end(now);
         self.count(WorkerCounter::Ok, 1);
-        let service = now.saturating_sub(job.started);
-        self.measure(Histogram::Service, service);
+        self.measure(Histogram::Service, now.saturating_sub(job.started));
+    }
+
+    /// The time, at most a moment ago: jobs that take less do not each pay for the clock.
+    fn time(&mut self) -> u64 {
+        let ticks = self.world.ticks();
+        if let (Some(ticks), Some((then, now))) = (ticks, self.glance)
+            && ticks.wrapping_sub(then) < MOMENT_TICKS
+        {
+            return now;
+        }
+        let now = self.world.now();
+        self.glance = ticks.map(|ticks| (ticks, now));
+        now
     }
 
     /// A job does not run any more; its stream, if it had one.
     fn retire(&mut self, place: JobId) -> Option<Box<Stream>> {
         let found = self.running.iter().position(|running| running.place == place)?;
-        // The end of the job calls the shard anyhow.
-        self.calls.retain(|called| *called != place);
+        if !self.calls.is_empty() {
+            // The end of the job calls the shard anyhow.
+            self.calls.retain(|called| *called != place);
+        }
         self.running.swap_remove(found).stream
     }
 
@@ -350,20 +382,23 @@ impl<W: World> Server<W> {
     pub fn detach(self) {
         wake::clear_spinning(&self.world, self.worker);
         wake::clear_idle(&self.world, self.worker);
-        wake::awake(&self.world, self.world.layout().worker_sleep(self.worker));
+        wake::awake(&self.world, self.row.sleep());
     }
 
     /// True when some shard lives that may still submit or collect.
     #[must_use]
     pub fn sees_a_shard(&self) -> bool {
-        let layout = self.world.layout();
-        layout.shards().any(|shard| {
-            Life::unpack(self.world.load(layout.epoch(shard), Ordering::Relaxed)).alive
-        })
+        let life = |row: &ShardRow| Life::unpack(self.world.load(row.epoch(), Ordering::Relaxed));
+        self.shards.iter().any(|row| life(row).alive)
     }
 
     /// What there is to say of a job that runs.
+    #[inline]
     fn take_news(&mut self) -> Option<Next> {
+        if self.running.is_empty() { None } else { self.search_news() }
+    }
+
+    fn search_news(&mut self) -> Option<Next> {
         let count = self.running.len();
         for step in 0..count {
             let at = (self.news_from + step) % count;
@@ -384,6 +419,7 @@ impl<W: World> Server<W> {
         None
     }
 
+    #[inline]
     fn take_job(&mut self) -> Option<Next> {
         if !self.has_capacity() {
             return None;
@@ -484,8 +520,7 @@ impl<W: World> Server<W> {
 
     /// Gets ready to block; false when something has come up.
     fn arm(&mut self) -> bool {
-        let sleep = self.world.layout().worker_sleep(self.worker);
-        wake::fall_asleep(&self.world, sleep);
+        wake::fall_asleep(&self.world, self.row.sleep());
         if self.has_capacity() {
             wake::set_idle(&self.world, self.worker);
         }
@@ -509,9 +544,11 @@ impl<W: World> Server<W> {
     /// Awake again: takes the marks back. Only then may it look for jobs.
     fn rouse(&mut self) {
         wake::clear_idle(&self.world, self.worker);
-        wake::awake(&self.world, self.world.layout().worker_sleep(self.worker));
+        wake::awake(&self.world, self.row.sleep());
         self.phase = Phase::Roused;
         self.moment = None;
+        // Ticks may stand still while nobody runs.
+        self.glance = None;
     }
 
     fn stop_spinning(&mut self) {
@@ -539,105 +576,117 @@ impl<W: World> Server<W> {
     /// Any hint counts, even if its slot is taken: whoever took it may have stopped before it
     /// moved the head, and a job may wait behind it.
     fn sees_work(&self) -> bool {
-        let mut shards = self.world.layout().shards();
-        shards.any(|shard| queue::first_hint(&self.world, shard).is_some())
+        self.shards.iter().any(|row| queue::first_hint(&self.world, row).is_some())
     }
 
     /// Claims the next job that is still wanted and begins it.
+    #[inline]
     fn take(&mut self) -> Option<Job> {
-        let shards = self.world.layout().shape().shards;
-        for step in 0..shards {
-            let shard = ShardIndex((self.next_shard + step) % shards);
-            if let Some(job) = self.take_from(shard) {
-                self.next_shard = (shard.0 + 1) % shards;
+        let mut shard = self.next_shard;
+        for _ in 0..self.shards.len() {
+            let next = if usize::from(shard) + 1 < self.shards.len() { shard + 1 } else { 0 };
+            if let Some(job) = self.take_from(ShardIndex(shard)) {
+                self.next_shard = next;
                 return Some(job);
             }
+            shard = next;
         }
         None
     }
 
     /// Bounded by the length of the ring, whatever stands in it.
+    #[inline]
     fn take_from(&mut self, shard: ShardIndex) -> Option<Job> {
-        for _ in 0..self.world.layout().cells() {
-            let hint = queue::first_hint(&self.world, shard)?;
+        for _ in 0..self.shard(shard).cells() {
+            let row = self.shard(shard);
+            let hint = queue::first_hint(&self.world, row)?;
             #[cfg(test)]
             if self.world.twin() == super::world::Twin::HeadFirst {
-                queue::pass(&self.world, shard, hint);
+                queue::pass(&self.world, row, hint);
             }
-            let claimed = self.claim(shard, hint);
-            queue::pass(&self.world, shard, hint);
-            if let Some(job) = claimed.and_then(|place| self.begin(place)) {
+            let claimed = self.claim(shard, row, hint);
+            queue::pass(&self.world, row, hint);
+            if let Some(job) = claimed.and_then(|(place, words)| self.begin(place, words)) {
                 return Some(job);
             }
         }
         None
     }
 
-    fn claim(&self, shard: ShardIndex, hint: Hint) -> Option<JobId> {
-        let slot = self.world.layout().slot_index(hint.slot.0.into())?;
+    #[inline]
+    fn claim(&self, shard: ShardIndex, row: &ShardRow, hint: Hint) -> Option<(JobId, SlotWords)> {
+        let slot = row.slot_index(hint.slot.0.into())?;
+        let words = row.slot(slot);
+        // The request comes nearer while its slot is won.
+        self.world.expect(words.request(), row.inline_request(slot));
         let ready = StateWord::new(SlotState::Ready, hint.generation);
         let claimed = StateWord::new(SlotState::Claimed(self.owner), hint.generation);
-        let state = self.world.layout().slot(shard, slot).state();
         // Pairs with the stores of READY in `Client`: who wins sees body and descriptor; and with
         // its loads of the state, which tell it who owns the slot now.
         let order = Ordering::AcqRel;
-        self.world.compare_exchange(state, ready.pack(), claimed.pack(), order).ok()?;
+        self.world.compare_exchange(words.state(), ready.pack(), claimed.pack(), order).ok()?;
         self.count(WorkerCounter::Claimed, 1);
-        Some(JobId { shard, slot, generation: hint.generation })
+        Some((JobId { shard, slot, generation: hint.generation }, words))
     }
 
     /// The last moment at which a job that nobody wants costs nothing.
-    fn begin(&mut self, place: JobId) -> Option<Job> {
-        let words = self.words(place);
-        // A job that follows the last one at once begins when that ended.
-        let moment = self.moment.take().filter(|_| self.running.is_empty());
-        let now = moment.unwrap_or_else(|| self.world.now());
+    #[inline]
+    fn begin(&mut self, place: JobId, words: SlotWords) -> Option<Job> {
         let deadline = self.world.load(words.deadline(), Ordering::Relaxed);
         let submitted = self.world.load(words.submitted(), Ordering::Relaxed);
         let request = Request::unpack(self.world.load(words.request(), Ordering::Relaxed));
-        let fits = |request: &Request| {
-            request.form != Form::Inline || request.bytes <= self.world.layout().shape().slot_bytes
+        // A job that follows the last one at once begins when that ended.
+        let now = match self.moment.take() {
+            Some(moment) if self.running.is_empty() => moment,
+            _ => self.time(),
         };
-        let Some(request) = request.filter(fits) else {
-            self.skip(place, Ending::Cancelled);
-            return None;
+        // That was a moment ago, and it cannot begin before it was submitted.
+        let now = now.max(submitted);
+        let slot_bytes = self.shard(place.shard).slot_bytes();
+        let request = match request {
+            Some(request) if request.form != Form::Inline || request.bytes <= slot_bytes => request,
+            _ => {
+                self.skip(place, words, Ending::Cancelled);
+                return None;
+            }
         };
-        if self.is_withdrawn(place, request.epoch) {
-            self.skip(place, Ending::Cancelled);
+        if self.is_withdrawn(place, words, request.epoch) {
+            self.skip(place, words, Ending::Cancelled);
             return None;
         }
         if now >= deadline {
-            self.skip(place, Ending::Expired);
+            self.skip(place, words, Ending::Expired);
             return None;
         }
         self.world.store(words.started(), now, Ordering::Relaxed);
         self.publish_current(place, now);
         let epoch = request.epoch;
-        self.running.push(Running { place, epoch, deadline, told: false, stream: None });
+        self.running.push(Running { place, words, epoch, deadline, told: false, stream: None });
         self.publish_limit();
         let running = StateWord::new(SlotState::Running(self.owner), place.generation);
         // Pairs with the load in `Client::look`: from here on the job has begun.
         self.world.store(words.state(), running.pack(), Ordering::Release);
         self.measure(Histogram::QueueWait, now.saturating_sub(submitted));
-        Some(Job { place, request, submitted, started: now, deadline })
+        Some(Job { place, words, request, submitted, started: now, deadline })
     }
 
     fn is_news(&self, job: &Running) -> bool {
-        !job.told && self.is_withdrawn(job.place, job.epoch)
+        !job.told && self.is_withdrawn(job.place, job.words, job.epoch)
     }
 
-    fn is_withdrawn(&self, place: JobId, epoch: u16) -> bool {
-        let cancel = self.words(place).cancel();
+    #[inline]
+    fn is_withdrawn(&self, place: JobId, words: SlotWords, epoch: u16) -> bool {
         // Pairs with the store in `Client::overtake`.
-        if self.world.load(cancel, Ordering::Acquire) == cancel_word(place.generation) {
+        if self.world.load(words.cancel(), Ordering::Acquire) == cancel_word(place.generation) {
             return true;
         }
-        let life = self.world.load(self.world.layout().epoch(place.shard), Ordering::Relaxed);
+        let life = self.world.load(self.shard(place.shard).epoch(), Ordering::Relaxed);
         Life::unpack(life).incarnation as u16 != epoch
     }
 
-    fn skip(&self, place: JobId, ending: Ending) {
-        self.finish(place, Response { bytes: 0, status: 0, form: Form::Inline, ending });
+    #[cold]
+    fn skip(&self, place: JobId, words: SlotWords, ending: Ending) {
+        self.finish(place, words, Response { bytes: 0, status: 0, form: Form::Inline, ending });
         self.count(
             match ending {
                 Ending::Expired => WorkerCounter::SkippedExpired,
@@ -648,8 +697,8 @@ impl<W: World> Server<W> {
     }
 
     /// Makes the response the shard's and sees to it that the shard looks.
-    fn finish(&self, place: JobId, response: Response) {
-        let words = self.words(place);
+    #[inline]
+    fn finish(&self, place: JobId, words: SlotWords, response: Response) {
         self.world.store(words.response(), response.pack(), Ordering::Relaxed);
         let done = StateWord::new(SlotState::Done(self.owner), place.generation);
         // Pairs with the load in `Client::look`: who sees DONE sees the response.
@@ -658,43 +707,60 @@ impl<W: World> Server<W> {
     }
 
     /// Has the shard look at the slot.
+    #[inline]
     fn call(&self, place: JobId) {
-        let sent = wake::call_shard(&self.world, place.shard, place.slot);
-        self.count(WorkerCounter::SignalsSent, u64::from(sent));
-        self.count(WorkerCounter::SignalsSuppressed, u64::from(!sent));
+        let shard = (place.shard, self.shard(place.shard));
+        let sent = wake::call_shard(&self.world, shard, place.slot);
+        self.count(
+            match sent {
+                true => WorkerCounter::SignalsSent,
+                false => WorkerCounter::SignalsSuppressed,
+            },
+            1,
+        );
     }
 
     fn publish_current(&self, place: JobId, now: u64) {
-        let layout = self.world.layout();
         let current = Current { shard: place.shard, slot: place.slot }.pack();
-        self.world.store(layout.current_start(self.worker), now, Ordering::Relaxed);
-        self.world.store(layout.current_job(self.worker), current, Ordering::Relaxed);
+        self.world.store(self.row.current_start(), now, Ordering::Relaxed);
+        self.world.store(self.row.current_job(), current, Ordering::Relaxed);
     }
 
     /// Tells the supervisor when to look at what runs here; 0 is never.
+    #[inline]
     fn publish_limit(&self) {
-        let earliest = self.running.iter().map(|job| job.deadline).min().unwrap_or(0);
-        let layout = self.world.layout();
-        self.world.store(layout.hard_limit(self.worker), earliest, Ordering::Relaxed);
+        let earliest = match &self.running[..] {
+            [] => 0,
+            [only] => only.deadline,
+            all => all.iter().map(|job| job.deadline).min().unwrap_or(0),
+        };
+        self.world.store(self.row.hard_limit(), earliest, Ordering::Relaxed);
         if self.running.is_empty() {
-            self.world.store(layout.current_job(self.worker), 0, Ordering::Relaxed);
+            self.world.store(self.row.current_job(), 0, Ordering::Relaxed);
         }
     }
 
+    #[inline]
+    fn shard(&self, shard: ShardIndex) -> &ShardRow {
+        &self.shards[usize::from(shard.0)]
+    }
+
     fn words(&self, place: JobId) -> SlotWords {
-        self.world.layout().slot(place.shard, place.slot)
+        self.shard(place.shard).slot(place.slot)
     }
 
     fn count(&self, counter: WorkerCounter, number: u64) {
-        counters::add(&self.world, counter.word(&self.world, self.worker), number);
+        counter.add(&self.world, &self.row, number);
     }
 
     fn measure(&self, histogram: Histogram, value_ns: u64) {
-        counters::add(&self.world, histogram.word(&self.world, self.worker, value_ns), 1);
+        histogram.measure(&self.world, &self.row, value_ns);
     }
 }
 
 /// So many looks take less than a microsecond or two, and the clock as much as some of them.
 const LOOKS_PER_TIME: u32 = 32;
+/// So many ticks of a processor are a microsecond or two.
+const MOMENT_TICKS: u64 = 4_096;
 /// Longest time that a worker blocks without looking.
 pub const BLOCK_NS_MAX: u64 = 250_000_000;

@@ -5,7 +5,7 @@
 use super::{Draft, Job, JobId, Running, Server};
 use crate::offload::blocks::Extents;
 use crate::offload::chunks::{
-    Broken, Interest, Interests, Item, Link, PIECE_BYTES_MAX, Piece, StreamItem, Unsent,
+    Broken, IN_SLOT, Interest, Interests, Item, Link, PIECE_BYTES_MAX, Piece, StreamItem, Unsent,
 };
 use crate::offload::counters::WorkerCounter;
 use crate::offload::listing;
@@ -24,6 +24,8 @@ pub(super) struct Stream {
     interests: Interests,
     /// How many blocks were free when it began to wait: too few for its head, if that was not sent.
     free_then: usize,
+    /// What it has to send next does not fit into the slot's own area.
+    needs_block: bool,
 }
 
 impl Stream {
@@ -59,7 +61,7 @@ impl<W: World> Server<W> {
         if bytes.is_empty() {
             return Ok(0);
         }
-        let piece = self.send_in_block(job.place, bytes, Item::Bytes)?;
+        let piece = self.send_piece(job.place, bytes, 1, Item::Bytes)?;
         Ok(piece.bytes as usize)
     }
 
@@ -71,7 +73,8 @@ impl<W: World> Server<W> {
         if trailers.is_empty() {
             return self.send_item(job.place, Item::End(None));
         }
-        self.send_in_block(job.place, trailers, |piece| Item::End(Some(piece))).map(|_| ())
+        let whole = trailers.len();
+        self.send_piece(job.place, trailers, whole, |piece| Item::End(Some(piece))).map(|_| ())
     }
 
     /// The answer breaks off.
@@ -82,24 +85,36 @@ impl<W: World> Server<W> {
         self.send_item(job.place, Item::Failed)
     }
 
-    fn send_in_block(
+    /// Sends the beginning of `bytes`, at least `bytes_min`, in a block, or else in the slot.
+    fn send_piece(
         &mut self,
         place: JobId,
         bytes: &[u8],
+        bytes_min: usize,
         item: impl FnOnce(Piece) -> Item,
     ) -> Result<Piece, Unsent> {
         self.check_room(place)?;
         self.collect_lent();
-        let holds = self.stream(place).is_some_and(|(_, stream)| stream.link.holds_blocks());
+        let (_, stream) = self.stream(place).ok_or(Unsent::Over)?;
+        let (holds, is_taken) = (stream.link.holds_blocks(), stream.link.is_taken());
         let block = if self.may_take_block(holds) { self.blocks.take() } else { None };
-        let Some(block) = block else {
+        let layout = self.world.layout();
+        let span = match block {
+            Some(block) => Side::Worker(self.worker).block(layout, block),
+            None => Some(layout.inline_response(place.shard, place.slot))
+                .filter(|slot| is_taken && slot.bytes() as usize >= bytes_min),
+        };
+        if let Some((_, stream)) = self.stream(place) {
+            stream.needs_block = span.is_none();
+        }
+        let Some(span) = span else {
             self.count(WorkerCounter::WindowStalls, 1);
             return Err(Unsent::NoBlocks);
         };
-        let now = bytes.len().min(PIECE_BYTES_MAX as usize);
-        let span = Side::Worker(self.worker).block(self.world.layout(), block);
-        self.world.copy_in(span.expect("a block of our own"), &bytes[..now]);
-        let piece = Piece { block, bytes: now as u32 };
+        let now = span.bytes().min(PIECE_BYTES_MAX).min(bytes.len() as u32);
+        let span = span.first(now).expect("no more than it holds");
+        self.world.copy_in(span, &bytes[..now as usize]);
+        let piece = Piece { block: block.unwrap_or(IN_SLOT), bytes: now };
         self.put(place, item(piece));
         Ok(piece)
     }
@@ -228,7 +243,8 @@ impl<W: World> Server<W> {
         let stream = running.stream.get_or_insert_with(|| {
             let shard = Side::Shard(place.shard);
             let link = Link::of_worker(&self.world, words, place.generation, shard);
-            Box::new(Stream { link, head: None, interests: Interests::default(), free_then: 0 })
+            let interests = Interests::default();
+            Box::new(Stream { link, head: None, interests, free_then: 0, needs_block: false })
         });
         Some((&self.world, stream))
     }
@@ -256,7 +272,7 @@ impl<W: World> Server<W> {
     /// Whether a stream may have a block. One that holds blocks which its shard has not read
     /// leaves the last ones to others, or slow clients would keep all of them; and one that holds
     /// none leaves an eighth to whole answers, which nobody holds for long: as many slow clients
-    /// as there are blocks would have them all, if each could have one.
+    /// as there are blocks would have them all, if each could have one. It has its slot.
     fn may_take_block(&self, holds: bool) -> bool {
         let for_whole = usize::from(self.blocks.count()) / 8;
         self.blocks.free() > if holds { self.blocks.reserved() } else { for_whole }
@@ -273,7 +289,7 @@ impl<W: World> Server<W> {
         let may_take = || self.may_take_block(stream.link.holds_blocks()) || self.has_lent_news();
         match stream.link.room() {
             _ if stream.link.has_news(&self.world, Interest::Room) => true,
-            Ok(()) => may_take(),
+            Ok(()) => may_take() || (stream.link.is_taken() && !stream.needs_block),
             Err(unsent) => unsent == Unsent::Over,
         }
     }

@@ -281,6 +281,46 @@ fn a_worker_that_waits_for_a_block_is_woken_when_an_answer_is_read() {
 }
 
 #[test]
+fn streams_go_on_while_slow_clients_hold_all_blocks() {
+    let plain = Plain::with(Shape { response_blocks: 4, ..SHAPE });
+    let mut pool = Pool::new(&plain);
+    let long = content(SLOT + 6 * BLOCK);
+    let stalled: Vec<_> = (0..2)
+        .map(|_| {
+            let asking = pool.ask(b"slow", How::Whole);
+            let mut answering = pool.answering();
+            answering.answer(&mut pool.server, &long, How::Stream { head: 9, piece: BLOCK }, 200);
+            while answering.send(&mut pool.server) == Some(Step::More) {}
+            (asking, answering)
+        })
+        .collect();
+    assert_eq!(pool.server.free_blocks(), 0);
+    let reply = content(5 * SLOT);
+    for how in [How::Stream { head: SLOT, piece: BLOCK }, How::Whole] {
+        let mut asking = pool.ask(b"quick", How::Whole);
+        let mut answering = pool.answering();
+        answering.answer(&mut pool.server, &reply, how, 200);
+        let (mut outcome, mut rounds) = (None, 0);
+        while asking.end.is_none() {
+            while answering.job.is_some() && answering.send(&mut pool.server) == Some(Step::More) {}
+            pool.server.calls();
+            outcome = outcome.or(pool.outcome());
+            assert!(asking.receive(&mut pool.client, 1), "nothing comes any more");
+            asking.receive(&mut pool.client, 9);
+            rounds += 1;
+        }
+        assert!(rounds >= 5, "a slot's worth in a round");
+        assert_eq!(asking.answer, reply);
+        assert!(matches!(asking.end, Some(StreamItem::End(Some(_)))));
+        assert!(matches!(outcome, Some(Outcome::Answered(_))), "{outcome:?}");
+        pool.client.release(asking.ticket);
+    }
+    for (asking, answering) in stalled {
+        assert!(answering.job.is_some() && pool.client.cancel(asking.ticket));
+    }
+}
+
+#[test]
 fn a_shard_hears_of_a_free_block() {
     let plain = Plain::with(Shape { request_blocks: 2, ..SHAPE });
     let mut pool = Pool::new(&plain);
@@ -526,6 +566,8 @@ fn check_broken(write: impl FnOnce(&Plain, SlotIndex, &mut Pool<'_>, Job)) {
     let mut pool = Pool::new(&plain);
     let asking = pool.ask(b"x", How::Whole);
     let job = pool.job();
+    let state = plain.layout.slot(SHARD, job.slot()).state();
+    let running = StateWord::unpack((&plain).load(state, Ordering::Relaxed)).unwrap();
     write(&plain, job.slot(), &mut pool, job);
     (&plain).fetch_or(plain.layout.attention(SHARD, 0), u64::MAX, Ordering::SeqCst);
     let mut outcome = pool.outcome();
@@ -534,10 +576,32 @@ fn check_broken(write: impl FnOnce(&Plain, SlotIndex, &mut Pool<'_>, Job)) {
         outcome = pool.outcome();
     }
     assert_eq!(outcome, Some(Outcome::Broken));
-    assert_eq!(pool.client.poll_fault(), Some(Fault::Worker(WORKER)));
+    assert_eq!(pool.client.poll_fault(), running.state.owner().map(Fault::Worker));
     pool.replace_worker();
     assert_eq!(pool.outcome(), None);
     pool.assert_all_free();
+}
+
+#[test]
+fn memory_of_which_most_is_spoiled_is_made_anew() {
+    let plain = Plain::with(SHAPE);
+    let mut pool = Pool::new(&plain);
+    let mut faults = Vec::new();
+    for _ in 0..SHAPE.slots {
+        let _asking = pool.ask(b"x", How::Whole);
+        let job = pool.job();
+        let word = plain.layout.slot(SHARD, job.slot()).state();
+        let state = &plain.words[word.index()];
+        let word = StateWord::unpack(state.get()).unwrap();
+        // Of another submission: nobody who works writes that.
+        state.set(StateWord { generation: word.generation.next(), ..word }.pack());
+        (&plain).fetch_or(plain.layout.attention(SHARD, 0), u64::MAX, Ordering::SeqCst);
+        assert_eq!(pool.outcome(), Some(Outcome::Broken));
+        faults.extend(pool.client.poll_fault());
+        pool.replace_worker();
+    }
+    let whose = |incarnation| Fault::Worker(Owner { worker: WORKER, incarnation });
+    assert_eq!(faults, [whose(1), whose(2), Fault::Memory, Fault::Memory]);
 }
 
 /// Ends a job with this response, whatever it lists.
@@ -635,6 +699,7 @@ fn the_state_of_a_pool_can_be_told() {
     pool.ask(b"second", How::Whole);
     let state = pool.client.pool_state();
     assert_eq!((state.waiting, state.completed, state.alive), (9, 0, true));
+    assert_eq!((state.own_waiting, state.begun), (9, 0));
     let job = pool.job();
     assert!(!pool.client.is_idle() && !pool.client.is_work_waiting());
     pool.server.complete(job, 200, b"").unwrap();
@@ -643,6 +708,7 @@ fn the_state_of_a_pool_can_be_told() {
     pool.client.release(first.ticket);
     let state = pool.client.pool_state();
     assert_eq!((state.waiting, state.completed, state.alive), (8, 1, true));
+    assert_eq!((state.own_waiting, state.begun), (8, 1));
     pool.registry.bury(WORKER);
     assert!(!pool.client.pool_state().alive);
     let client = Client::attach(&plain, SHARD);

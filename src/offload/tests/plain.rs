@@ -14,6 +14,7 @@ pub(super) struct Plain {
     bodies: RefCell<[Vec<u8>; 2]>,
     pub(super) accesses: Cell<u64>,
     pub(super) clock: Cell<u64>,
+    pub(super) ticks: Cell<Option<u64>>,
     rung: Cell<[bool; 2]>,
 }
 
@@ -35,7 +36,8 @@ impl Plain {
         let bodies = RefCell::new([vec![0; control], vec![0; layout.request_bytes() as usize]]);
         let words = vec![Cell::new(0); control / 8];
         let (accesses, clock, rung) = (Cell::new(0), Cell::new(1), Cell::default());
-        Self { layout, words, bodies, accesses, clock, rung }
+        let ticks = Cell::new(None);
+        Self { layout, words, bodies, accesses, clock, ticks, rung }
     }
 
     /// Whether the doorbells of the shards, or of the workers, have rung since the last question.
@@ -104,6 +106,10 @@ impl World for &Plain {
 
     fn now(&self) -> u64 {
         self.clock.get()
+    }
+
+    fn ticks(&self) -> Option<u64> {
+        self.ticks.get()
     }
 
     fn copy_in(&self, at: Span, bytes: &[u8]) {

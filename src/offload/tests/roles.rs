@@ -127,6 +127,43 @@ fn a_stuck_job_is_named_to_the_supervisor() {
 }
 
 #[test]
+fn the_clock_is_read_once_a_moment() {
+    let plain = Plain::new();
+    let mut pool = Pool::new(&plain);
+    let next = |pool: &mut Pool<'_>| {
+        let job = pool.job();
+        let started = plain.layout.slot(SHARD, job.slot()).started();
+        (job, plain.words[started.index()].get())
+    };
+    let pass = |clock, ticks| {
+        plain.clock.set(clock);
+        plain.ticks.set(Some(ticks));
+    };
+    pass(10, 10_000);
+    for _ in 0..3 {
+        pool.submit(1_000);
+    }
+    let (job, started) = next(&mut pool);
+    assert_eq!(started, 10);
+    pass(20, 10_100);
+    pool.server.complete(job, 200, b"").unwrap();
+    let (job, started) = next(&mut pool);
+    assert_eq!(started, 10, "that was a moment ago");
+    pass(30, 20_000);
+    pool.server.complete(job, 200, b"").unwrap();
+    let (job, started) = next(&mut pool);
+    assert_eq!(started, 30, "more than a moment has passed");
+    // A processor that counts anew.
+    pass(40, 500);
+    pool.server.complete(job, 200, b"").unwrap();
+    plain.clock.set(50);
+    pool.submit(1_000);
+    let (job, started) = next(&mut pool);
+    assert_eq!(started, 50, "no job begins before it was submitted");
+    pool.server.complete(job, 200, b"").unwrap();
+}
+
+#[test]
 fn a_stream_has_its_deadline_moved() {
     let plain = Plain::new();
     let mut pool = Pool::new(&plain);

@@ -148,7 +148,6 @@ impl Drop for Exchange {
     }
 }
 
-#[expect(clippy::large_enum_variant, reason = "an exchange is boxed as a whole")]
 enum Stage {
     /// The body of a request is arriving for a handler that takes it as a whole.
     Collecting { request: Request, body: Vec<u8>, handler: usize },
@@ -330,6 +329,10 @@ pub(crate) fn resume(conn: &mut Conn, id: ConnId, http: &mut Http) {
     advance(conn, id, http);
     // Also without bytes: the end of a body that was held back is still to be told.
     feed(conn, id, http, &[]);
+    if conn.receive == Receive::Ended {
+        // A job that waited for an earlier answer may have begun only now.
+        job::forsake_if_due(conn);
+    }
 }
 
 /// The peer has sent its FIN: what it sent before is still answered.

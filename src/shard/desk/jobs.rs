@@ -1,6 +1,7 @@
 //! The jobs of a desk, under keys that are never mistaken for a later job.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -35,7 +36,9 @@ pub(super) struct JobTerms {
     pub(super) route: RouteId,
     /// When it was taken.
     pub(super) since: Time,
-    /// When it must be answered, or its answer have begun.
+    /// How long it may take until it is answered, or its answer has begun.
+    pub(super) timeout: Duration,
+    /// When that is over; later, if the client still sends then.
     pub(super) deadline: Time,
     pub(super) retry: Retry,
 }

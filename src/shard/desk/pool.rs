@@ -16,7 +16,7 @@ use super::spill::Spill;
 use super::stream::{Down, Flow, PIECES_PER_TURN, Upload};
 use super::{Offer, PoolSettings, PoolSetup};
 use crate::handler::response::{Content, Stream};
-use crate::handler::{Body, IntoResponse, Notify, Request, Response, body};
+use crate::handler::{IntoResponse, Notify, Request, Response, body};
 use crate::http::{Error, Time};
 use crate::limits::{COPY_BYTES_MAX, OUTPUT_BYTES_HIGH};
 use crate::offload::admission::{self, Admission, Admitted};
@@ -28,7 +28,7 @@ use crate::offload::message::{self, Carriage, RequestOut, RequestParts, RouteId}
 use crate::offload::payload::Writer;
 use crate::offload::region::{Mapped, Region};
 use crate::offload::slot::{self, Form, Outcome, Retry};
-use crate::offload::word::{ShardIndex, SlotState, StateWord};
+use crate::offload::word::{ShardIndex, StateWord};
 use crate::offload::world::{Ordering, World};
 
 /// The desk of one pool.
@@ -107,9 +107,10 @@ impl Desk {
     pub(super) fn offer(&mut self, offer: Offer<'_>, route: RouteId) -> Result<Lead, Response> {
         let Offer { job, request, body, notify, now, .. } = offer;
         self.look_at_pool(now);
-        let deadline = now + job.timeout.unwrap_or(self.settings.timeout);
+        let timeout = job.timeout.unwrap_or(self.settings.timeout);
+        let deadline = now + timeout;
         let retry = retry_of(job.retry, request.method());
-        let terms = JobTerms { route, since: now, deadline, retry };
+        let terms = JobTerms { route, since: now, timeout, deadline, retry };
         // Nobody overtakes those who wait behind the slots.
         let drafted = match self.admission.queued() {
             0 => self.draft(Introduction { request, terms }, &body),
@@ -139,7 +140,7 @@ impl Desk {
         let job = Job { tie: Rc::clone(&tie), stage, terms, wanted: true };
         self.jobs.insert(key, job);
         self.note_slot(key);
-        self.upload(key);
+        self.upload(key, now);
         let PoolSettings { cancel_on_disconnect, cancel_on_half_close, .. } = self.settings;
         Ok(Lead::new(tie, cancel_on_disconnect && cancel_on_half_close))
     }
@@ -149,11 +150,14 @@ impl Desk {
         self.client.collect();
         self.client.handle_timeout(now.as_nanos());
         self.take_outcomes(now);
+        // What moves while it is pumped has the next turn: a worker that is quick enough would
+        // otherwise keep the shard for itself, for all of a large request.
+        let mut keys = std::mem::take(&mut self.keys);
         while let Some(ticket) = self.client.poll_moved() {
-            if let Some(key) = self.job_of(ticket) {
-                self.pump(key, now);
-            }
+            keys.extend(self.job_of(ticket));
         }
+        keys.drain(..).for_each(|key| self.pump(key, now));
+        self.keys = keys;
         self.look_at_pool(now);
     }
 
@@ -298,27 +302,40 @@ impl Desk {
         tie: &Rc<Tie>,
     ) -> Out {
         let Drafted { draft, carriage } = drafted;
-        let mut writer = Writer::new(self.client.world(), self.client.payload(&draft));
+        // A head has many small parts: they are put together here and copied once.
+        self.buffer.clear();
         // It was measured for the draft, and can be written since then.
         if let Ok(out) = who.write(carriage) {
-            out.encode(&mut writer);
+            out.encode(&mut self.buffer);
         }
-        let upload = match (carriage, body) {
-            (Carriage::Whole(_), JobBody::Whole(bytes)) => {
-                writer.put(&bytes);
-                None
-            }
-            (_, JobBody::Whole(bytes)) => Some(Upload::new(Body::full(bytes), tie)),
-            (_, JobBody::Stream(body)) => Some(Upload::new(body, tie)),
-        };
-        let bytes = u32::try_from(writer.written()).expect("a slot and its blocks hold less");
         let terms = Terms {
             start_by: (Time::default() + start_by).as_nanos(),
             deadline: who.terms.deadline.as_nanos(),
             retry: who.terms.retry,
         };
-        let ticket = self.client.submit_draft(draft, bytes, terms);
+        let (ticket, upload) = match (carriage, body) {
+            (Carriage::Whole(_), JobBody::Whole(bytes)) => {
+                (self.submit_whole(draft, &bytes, terms), None)
+            }
+            (_, body) => {
+                let ticket = self.client.submit_message(draft, &self.buffer, terms);
+                (ticket, Some(Upload::new(body, tie)))
+            }
+        };
         Out { ticket, upload, down: Down::Unopened, done: false }
+    }
+
+    /// Submits what the buffer holds with a body behind it.
+    fn submit_whole(&mut self, draft: Draft, body: &[u8], terms: Terms) -> Ticket {
+        if body.len() <= COPY_BYTES_MAX {
+            self.buffer.extend_from_slice(body);
+            return self.client.submit_message(draft, &self.buffer, terms);
+        }
+        let mut writer = Writer::new(self.client.world(), self.client.payload(&draft));
+        writer.put(&self.buffer);
+        writer.put(body);
+        let bytes = u32::try_from(writer.written()).expect("a slot and its blocks hold less");
+        self.client.submit_draft(draft, bytes, terms)
     }
 
     /// Submits jobs from behind the slots, and refuses those that have waited enough.
@@ -334,13 +351,13 @@ impl Desk {
                     self.fail(refused.job, answer::busy(refused.retry_after));
                 }
                 Some(admission::Action::Submit(key, start_by)) => {
-                    self.submit_one(key, start_by);
+                    self.submit_one(key, start_by, now);
                 }
             }
         }
     }
 
-    fn submit_one(&mut self, key: JobKey, start_by: Duration) {
+    fn submit_one(&mut self, key: JobKey, start_by: Duration, now: Time) {
         let Some(job) = self.jobs.get(key) else { return };
         let (tie, terms) = (Rc::clone(&job.tie), job.terms);
         let stage = std::mem::replace(&mut job.stage, Stage::Moving);
@@ -355,7 +372,7 @@ impl Desk {
                     job.stage = Stage::Out(out);
                 }
                 self.note_slot(key);
-                self.upload(key);
+                self.upload(key, now);
             }
             // A slot was free, and what it lists is gone once it is.
             Ok(None) => self.fail(key, answer::busy(self.admission.retry_after())),
@@ -432,7 +449,7 @@ impl Desk {
     fn pump(&mut self, key: JobKey, now: Time) {
         let Some(job) = self.jobs.get(key) else { return };
         job.tie.rearm();
-        self.upload(key);
+        self.upload(key, now);
         self.download_all(key);
         let Some(out) = self.jobs.out(key) else { return };
         match out.down {
@@ -445,11 +462,18 @@ impl Desk {
         }
     }
 
-    /// Sends what there is of a request's body.
-    fn upload(&mut self, key: JobKey) {
+    /// Sends what there is of a request's body. A job whose client still sends has its time from
+    /// then on: what a slow client takes is bounded where bodies are received.
+    fn upload(&mut self, key: JobKey, now: Time) {
+        let Some(job) = self.jobs.get(key) else { return };
+        let timeout = job.terms.timeout;
         let Some(out) = self.jobs.out(key) else { return };
         let Some(upload) = &mut out.upload else { return };
-        match upload.pump(&mut self.client, out.ticket) {
+        let flow = upload.pump(&mut self.client, out.ticket);
+        if upload.take_advanced() && matches!(out.down, Down::Unopened) {
+            self.client.postpone(out.ticket, (now + timeout).as_nanos());
+        }
+        match flow {
             Flow::Goes => self.list(key),
             Flow::Over => out.upload = None,
             Flow::Waits => {}
@@ -697,12 +721,7 @@ impl Desk {
         let world = self.client.world();
         let words = world.layout().slot(self.seat, ticket.slot());
         let word = StateWord::unpack(world.load(words.state(), Ordering::Relaxed))?;
-        let (SlotState::Claimed(owner) | SlotState::Running(owner) | SlotState::Done(owner)) =
-            word.state
-        else {
-            return None;
-        };
-        world.layout().worker(owner.worker.0.into()).map(Fault::Worker)
+        word.state.owner().map(Fault::Worker)
     }
 }
 

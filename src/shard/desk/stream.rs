@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use bytes::{Buf, Bytes};
 
+use super::jobs::JobBody;
 use super::lead::Tie;
 use crate::handler::body::{Next, Trailers};
 use crate::handler::{Body, BodyError, Notify, Sender};
@@ -20,6 +21,10 @@ pub(super) struct Upload {
     front: Bytes,
     /// What is to be said behind it.
     last: Option<Last>,
+    /// Whether the client still sends it.
+    arrives: bool,
+    /// Whether some of what arrived was sent on since this was asked last.
+    advanced: bool,
 }
 
 /// How a body ends.
@@ -43,9 +48,13 @@ pub(super) enum Flow {
 
 impl Upload {
     /// Tells `tie` when there is something to send.
-    pub(super) fn new(body: Body, tie: &Rc<Tie>) -> Self {
+    pub(super) fn new(body: JobBody, tie: &Rc<Tie>) -> Self {
+        let (body, arrives) = match body {
+            JobBody::Stream(body) => (body, true),
+            JobBody::Whole(bytes) => (Body::full(bytes), false),
+        };
         body.notify_with(Rc::clone(tie) as Rc<dyn Notify>);
-        Self { body, front: Bytes::new(), last: None }
+        Self { body, front: Bytes::new(), last: None, arrives, advanced: false }
     }
 
     /// Sends what is there, as far as the worker takes it.
@@ -58,12 +67,20 @@ impl Upload {
                 return self.say_last(client, ticket);
             }
             match client.send(ticket, &self.front) {
-                Ok(bytes) => self.front.advance(bytes),
+                Ok(bytes) => {
+                    self.front.advance(bytes);
+                    self.advanced = self.arrives;
+                }
                 Err(Unsent::Over) => return Flow::Over,
                 Err(Unsent::Full | Unsent::NoBlocks) => return Flow::Waits,
             }
         }
         Flow::Goes
+    }
+
+    /// Whether some of what the client still sends was sent on since this was asked last.
+    pub(super) fn take_advanced(&mut self) -> bool {
+        std::mem::take(&mut self.advanced)
     }
 
     fn say_last(&self, client: &mut Client<Mapped>, ticket: Ticket) -> Flow {

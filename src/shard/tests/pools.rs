@@ -12,6 +12,7 @@ use super::worker::{Pool, TestWorker};
 use super::*;
 use crate::handler::offload;
 use crate::shard::{PoolSettings, PoolSetup, QueueWait};
+use crate::sys::poll::wait_readable;
 
 const SETTINGS: PoolSettings = PoolSettings {
     queue: 4,
@@ -335,6 +336,9 @@ fn slow_readers_hold_up_nobody() {
             get(&mut stream, &format!("/plain?bytes={bytes}"));
             assert_eq!(read(&mut stream).1.len(), bytes);
         }
+        // Nor do streams that are read wait for those that are not.
+        get(&mut stream, "/plain?stream=2x65536");
+        assert_eq!(read(&mut stream).1.len(), 2 * 65_536);
         assert!(ask(&mut stream, "/hello").ends_with("hello"));
     }
     let grown = resident_bytes().saturating_sub(before);
@@ -421,6 +425,31 @@ fn a_half_closed_client_counts_as_one_that_left() {
     served.finish();
 }
 
+/// Also when it left before its job could begin.
+#[test]
+fn a_job_behind_another_answer_is_not_begun_for_a_half_closed_client() {
+    async fn later(_: Request) -> Response {
+        executor::sleep(Duration::from_millis(500)).await;
+        Response::fixed("later")
+    }
+    let pool = Pool::new(64);
+    let region = Arc::clone(&pool.region);
+    let setup = PoolSetup { name: "cpu".to_owned(), region, settings: SETTINGS };
+    let routes = || routes().get("/later", task(later));
+    let shard = Running::start_with_pools(HttpLimits::default(), vec![setup], routes);
+    let workers = vec![pool.start(0)];
+    let mut stream = shard.connect();
+    get(&mut stream, "/later");
+    get(&mut stream, "/plain?hold");
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read(&mut stream).1, b"later");
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).unwrap();
+    assert_eq!(String::from_utf8_lossy(&rest), "");
+    assert!(matches!(shard.finish(), End::Drained));
+    pool.stop(workers);
+}
+
 #[test]
 fn a_half_closed_client_is_answered_where_the_pool_says_so() {
     let settings = PoolSettings { cancel_on_half_close: false, ..SETTINGS };
@@ -466,6 +495,28 @@ fn a_worker_that_takes_too_long_is_not_waited_for() {
     assert_eq!(status(&head), "504", "{head}");
     wait_for("the worker is not told", || served.pool.told.withdrawn.load(Ordering::SeqCst) == 1);
     assert!(ask(&mut stream, "/hello").ends_with("hello"), "the connection goes on");
+    served.finish();
+}
+
+/// Its own body has other deadlines, and while it comes the worker has nothing to answer.
+#[test]
+fn a_slow_sender_does_not_use_up_the_time_of_its_worker() {
+    let settings = PoolSettings { timeout: Duration::from_secs(3), ..SETTINGS };
+    let served = Served::with(1, 64, HttpLimits::default(), settings);
+    let mut stream = served.shard.connect();
+    write!(stream, "POST /async?hold HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .unwrap();
+    for _ in 0..7 {
+        stream.write_all(b"1\r\nx\r\n").unwrap();
+        let answered = wait_readable(&[stream.as_fd()], Some(Duration::from_millis(600))).unwrap();
+        assert_eq!(answered, [false], "the worker has its time anew with each piece");
+    }
+    served.pool.told.release(1);
+    assert_eq!(read(&mut stream).1, b"held");
+    // Who sends nothing more has the time of everybody.
+    let mut stream = served.shard.connect();
+    write!(stream, "POST /async?hold HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\nx").unwrap();
+    assert_eq!(status(&read(&mut stream).0), "504");
     served.finish();
 }
 
@@ -611,7 +662,7 @@ fn an_answer_that_is_none_is_502_and_its_worker_is_named() {
     let mut stream = served.shard.connect();
     get(&mut stream, "/plain?garbage");
     assert_eq!(status(&read(&mut stream).0), "502");
-    assert_eq!(served.shard.hear(), FromChild::WorkerBroken { pool: 0, worker: 0 });
+    assert_eq!(served.shard.hear(), FromChild::WorkerBroken { pool: 0, worker: 0, incarnation: 1 });
     get(&mut stream, "/plain?bytes=3");
     assert_eq!(read(&mut stream).1, b"xxx");
     served.finish();

@@ -26,22 +26,11 @@ impl State {
         }
     }
 
-    /// New memory could not be made; the old one stays until it can.
-    pub fn handle_rebuild_failed(&mut self, pool: u16, now: Instant) {
-        if let Some(pool) = self.pools.get_mut(usize::from(pool)) {
-            pool.rebuild_at = Some(now + REBUILD_PAUSE);
-        }
-    }
-
-    /// A shard has seen that a worker writes what cannot be.
-    pub(super) fn handle_worker_broken(&mut self, from: ChildId, worker: Role) {
-        let Some(place) = self.places.iter_mut().find(|place| place.role == worker) else { return };
-        let serves = place.serves();
-        let Some(child) = place.current.as_mut().filter(|_| from.role.is_shard()) else { return };
-        // One that has not served yet cannot be the one that was meant.
-        if serves || child.state == ChildState::Draining {
+    /// A shard has seen that this worker writes what cannot be.
+    pub fn handle_worker_broken(&mut self, from: ChildId, id: ChildId) {
+        let Some(child) = self.child_mut(id).filter(|_| from.role.is_shard()) else { return };
+        if child.can_be_asked() {
             child.state = ChildState::Killed;
-            let id = child.id;
             self.report(Report::WorkerBroken(id));
             self.signal(id, Signal::Kill);
         }
@@ -69,11 +58,26 @@ impl State {
         }
     }
 
+    /// Has new memory made. Nobody is replaced before it is there: where it cannot be made, those
+    /// who have the old one are all there is.
     fn rebuild(&mut self, pool: u16, now: Instant) {
         self.report(Report::MemoryBroken { pool });
-        self.rebuilds += 1;
-        self.pools[usize::from(pool)].memory = self.rebuilds;
+        self.pools[usize::from(pool)].rebuild_at = Some(now + REBUILD_PAUSE);
         self.actions.push_back(Action::Rebuild { pool });
+    }
+
+    /// New memory was made, and who starts from now on has it.
+    pub fn handle_rebuilt(&mut self, pool: u16, now: Instant) {
+        let Some(known) = self.pools.get_mut(usize::from(pool)) else { return };
+        self.rebuilds += 1;
+        known.memory = self.rebuilds;
+        known.rebuild_at = None;
+        if self.phase == Phase::Running {
+            self.replace_users(pool, now);
+        }
+    }
+
+    fn replace_users(&mut self, pool: u16, now: Instant) {
         let kill_at = now + self.timings.kill;
         let of_pool = |role: Role| role.pool() == Some(pool);
         for place in self.places.iter_mut().filter(|place| of_pool(place.role)) {
@@ -119,4 +123,4 @@ impl State {
 }
 
 /// What keeps memory from being made does not pass in a moment.
-const REBUILD_PAUSE: Duration = Duration::from_secs(10);
+pub const REBUILD_PAUSE: Duration = Duration::from_secs(10);

@@ -28,6 +28,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 pub use self::action::{Action, ChildId, JobNote, Plan, PoolPlan, Report, Role, Timings};
+pub use self::broken::REBUILD_PAUSE;
 use self::place::{Child, ChildState, Listeners, Place};
 use self::starts::Pool;
 use super::restart::RestartLimits;
@@ -177,9 +178,8 @@ impl State {
             FromChild::Ready => self.handle_ready(id, now),
             FromChild::Retiring => self.handle_retiring(id, now),
             FromChild::Started { .. } => self.handle_started(id),
-            FromChild::WorkerBroken { pool, worker } => {
-                self.handle_worker_broken(id, Role::Worker { pool, index: worker.into() });
-            }
+            // Who that is, whoever holds the memory knows: `handle_worker_broken`.
+            FromChild::WorkerBroken { .. } => {}
         }
     }
 

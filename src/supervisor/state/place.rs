@@ -94,6 +94,11 @@ impl Place {
         matches!(state, Some(ChildState::Serving { .. }))
     }
 
+    /// Whether the process before the next one had been ready.
+    pub(super) fn is_missed(&self) -> bool {
+        self.incarnation > 0 && !self.restarts.is_failing()
+    }
+
     pub(super) fn boots(&self) -> bool {
         let state = self.current.as_ref().map(|child| child.state);
         matches!(state, Some(ChildState::Ordered { .. } | ChildState::Booting { .. }))

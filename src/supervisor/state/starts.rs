@@ -1,5 +1,6 @@
 //! Who may start, and when: shards at once, templates once all shards have served, workers once
-//! their template has loaded, some at a time and one after the other.
+//! their template has loaded, some at a time and one after the other; but who takes the place of a
+//! worker that had been ready starts at once.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ pub(super) struct Pool {
     next_start: Option<Instant>,
     /// The count of `State::rebuilds` at which its memory was made.
     pub(super) memory: u32,
-    /// When to try again to make its memory anew.
+    /// When to try again to make its memory anew, unless that succeeds before.
     pub(super) rebuild_at: Option<Instant>,
 }
 
@@ -43,6 +44,11 @@ impl State {
             Role::Template { .. } => self.shards_served.then_some(start_at),
             Role::Worker { pool, .. } => {
                 self.template(pool)?;
+                // Starts are spread so that loading does not take everything from those who serve;
+                // whoever has served is missed there.
+                if place.is_missed() {
+                    return Some(start_at);
+                }
                 let known = &self.pools[usize::from(pool)];
                 let booting = self.workers(pool).filter(|worker| worker.boots()).count();
                 let room = booting < known.plan.parallel;
@@ -62,6 +68,7 @@ impl State {
 
     fn start(&mut self, index: usize, now: Instant) {
         let place = &mut self.places[index];
+        let is_missed = place.is_missed();
         let id = place.next_child(self.rebuilds, now);
         match id.role {
             Role::Shard(_) | Role::Template { .. } => self.actions.push_back(Action::Spawn(id)),
@@ -69,7 +76,9 @@ impl State {
                 let template = self.template(pool).expect("without one, no worker is due");
                 self.actions.push_back(Action::Order { worker: id, template });
                 let pool = &mut self.pools[usize::from(pool)];
-                pool.next_start = Some(now + pool.plan.stagger);
+                if !is_missed {
+                    pool.next_start = Some(now + pool.plan.stagger);
+                }
             }
         }
         // A shard that is only there to empty a queue drains from the beginning. Workers drain
@@ -93,7 +102,8 @@ impl State {
     }
 
     pub(super) fn handle_ready(&mut self, id: ChildId, now: Instant) {
-        let Some(child) = self.child_mut(id) else { return };
+        // Code of the application in a worker can say it as often as it likes.
+        let Some(child) = self.child_mut(id).filter(|child| !child.was_ready) else { return };
         child.was_ready = true;
         if matches!(child.state, ChildState::Ordered { .. } | ChildState::Booting { .. }) {
             child.state = ChildState::Serving { turn: 0, since: None };

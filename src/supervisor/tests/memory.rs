@@ -16,6 +16,11 @@ impl World {
         self.obey();
     }
 
+    pub(super) fn accuse(&mut self, from: ChildId, worker: ChildId) {
+        self.state.handle_worker_broken(from, worker);
+        self.obey();
+    }
+
     /// The next worker of a place is there and ready.
     fn come_back(&mut self, id: ChildId) {
         self.show_up(id);
@@ -89,22 +94,18 @@ fn a_job_that_hangs_in_a_stop_does_not_last_until_its_end() {
 #[test]
 fn who_writes_what_cannot_be_is_killed_at_once() {
     let mut world = World::working(2);
-    let broken = FromChild::WorkerBroken { pool: 0, worker: 1 };
-    world.say(worker(0, 1), broken.clone());
+    world.accuse(worker(0, 1), worker(1, 1));
     assert!(world.signalled.is_empty(), "shards alone say so");
-    for nobody in [(0, 9), (7, 0)] {
-        let (pool, worker) = nobody;
-        world.say(id(0, 1), FromChild::WorkerBroken { pool, worker });
-    }
+    world.accuse(id(0, 1), worker(9, 1));
     assert!(world.signalled.is_empty(), "there is no such worker");
-    world.say(id(0, 1), broken.clone());
-    world.say(id(0, 1), broken.clone());
+    world.accuse(id(0, 1), worker(1, 1));
+    world.accuse(id(0, 1), worker(1, 1));
     assert_eq!(world.signalled, [(worker(1, 1), Signal::Kill)]);
     assert!(world.has(&Report::WorkerBroken(worker(1, 1))));
     world.die(worker(1, 1), KILLED);
-    world.show_up(worker(1, 2));
-    world.say(id(0, 1), broken);
-    assert_eq!(world.signals_to(worker(1, 2)), [], "it has not written anything yet");
+    world.come_back(worker(1, 2));
+    world.accuse(id(0, 1), worker(1, 1));
+    assert_eq!(world.signals_to(worker(1, 2)), [], "it is somebody else");
 }
 
 const BROKEN: FromChild = FromChild::MemoryBroken { pool: 0 };
@@ -162,15 +163,21 @@ fn broken_memory_is_replaced_with_all_who_have_it() {
 #[test]
 fn memory_that_cannot_be_made_is_tried_again() {
     let mut world = World::working(1);
+    world.has_memory = false;
     world.say(id(0, 1), BROKEN);
-    world.state.handle_rebuild_failed(0, world.now);
     world.say(id(0, 1), BROKEN);
     world.pass(9 * SECOND);
     assert_eq!(world.rebuilt, [0]);
     world.pass(SECOND);
     assert_eq!(world.rebuilt, [0, 0]);
+    assert_eq!(world.signalled, [], "whoever has the old memory is all there is");
+    assert_eq!(world.told(template(1)), None);
+    world.has_memory = true;
+    world.pass(10 * SECOND);
+    assert_eq!(world.rebuilt, [0, 0, 0]);
+    assert_eq!(world.signals_to(worker(0, 1)), [Signal::Kill]);
     world.say(id(0, 1), BROKEN);
-    assert_eq!(world.rebuilt, [0, 0], "it means what has been replaced");
+    assert_eq!(world.rebuilt, [0, 0, 0], "it means what has been replaced");
 }
 
 #[test]

@@ -41,6 +41,8 @@ struct World {
     /// Most processes of shards at a time.
     seats: usize,
     rebuilt: Vec<u16>,
+    /// Whether new memory can be made for a pool.
+    has_memory: bool,
     stopped: bool,
     exit: Option<Exit>,
 }
@@ -77,6 +79,7 @@ impl World {
             enlisted: BTreeSet::new(),
             seats,
             rebuilt: Vec::new(),
+            has_memory: true,
             stopped: false,
             exit: None,
         };
@@ -109,7 +112,12 @@ impl World {
                     assert!(self.living.is_empty(), "left {:?} behind", self.living);
                     self.exit = Some(exit);
                 }
-                Action::Rebuild { pool } => self.rebuilt.push(pool),
+                Action::Rebuild { pool } => {
+                    self.rebuilt.push(pool);
+                    if self.has_memory {
+                        self.state.handle_rebuilt(pool, self.now);
+                    }
+                }
                 Action::Report(report) => self.reports.push(report),
                 Action::Send { child, message } => {
                     let told = self.living.get_mut(&child);
@@ -726,8 +734,10 @@ fn random_event(world: &mut World, dice: &mut Dice) {
         (18, _) => world.signal(Signal::Hangup),
         (24, Some(id)) => world.late(id),
         (25, Some(id)) => {
-            let worker = u8::try_from(dice.roll(5)).unwrap();
-            world.say(id, FromChild::WorkerBroken { pool: 0, worker });
+            let worker = Role::Worker { pool: 0, index: u16::try_from(dice.roll(5)).unwrap() };
+            let worker = ids.iter().find(|id| id.role == worker);
+            worker.into_iter().for_each(|&worker| world.accuse(id, worker));
+            world.has_memory = dice.roll(2) == 0;
         }
         (26, Some(id)) if dice.roll(4) == 0 => world.say(id, FromChild::MemoryBroken { pool: 0 }),
         (19..=20, Some(id)) => world.say(id, FromChild::Started { pid: 7 }),

@@ -93,6 +93,16 @@ fn shards_then_templates_then_workers() {
 }
 
 #[test]
+fn to_be_ready_is_told_once() {
+    let mut world = World::working(1);
+    let told = |world: &World| {
+        world.reports.iter().filter(|report| **report == Report::Ready(worker(0, 1))).count()
+    };
+    world.say(worker(0, 1), FromChild::Ready);
+    assert_eq!(told(&world), 1);
+}
+
+#[test]
 fn one_worker_of_each_pool_is_enough() {
     let mut world = World::loaded(pool(3));
     world.show_up(worker(0, 1));
@@ -137,6 +147,28 @@ fn workers_start_some_at_a_time_and_one_after_the_other() {
     assert!(!world.lives(worker(3, 1)), "one after the other");
     world.pass(STAGGER);
     assert!(world.lives(worker(3, 1)));
+}
+
+#[test]
+fn who_had_been_ready_is_replaced_at_once_whoever_starts_beside_it() {
+    let mut world = World::loaded(PoolPlan { stagger: STAGGER, parallel: 1, ..pool(3) });
+    for index in 0..3 {
+        world.pass(STAGGER);
+        world.show_up(worker(index, 1));
+        world.say(worker(index, 1), FromChild::Ready);
+    }
+    for index in 0..3 {
+        world.die(worker(index, 1), KILLED);
+        assert!(world.lives(worker(index, 2)), "neither spread nor one at a time");
+    }
+    world.die(worker(0, 2), FAILS);
+    world.pass(SECOND);
+    assert!(!world.lives(worker(0, 3)), "one that was not ready waits for those who boot");
+    for index in 1..3 {
+        world.show_up(worker(index, 2));
+        world.say(worker(index, 2), FromChild::Ready);
+    }
+    assert!(world.lives(worker(0, 3)), "replacements have delayed no start");
 }
 
 #[test]

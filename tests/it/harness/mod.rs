@@ -16,7 +16,7 @@ pub(crate) mod swarm;
 pub(crate) mod traffic;
 
 use std::ffi::CString;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write as _};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -569,6 +569,16 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) fn heavy() -> MutexGuard<'static, ()> {
     static HEAVY: Mutex<()> = Mutex::new(());
     lock(&HEAVY)
+}
+
+/// Says that what a test is about cannot be brought about on this machine, where the test runner
+/// shows it; with COREWISE_STAGE_ALL set that is a failure.
+#[track_caller]
+pub(crate) fn not_staged(what: &str, need: &str) {
+    let text = format!("NOT STAGED: {what}: {need}");
+    assert!(std::env::var_os("COREWISE_STAGE_ALL").is_none(), "{text}");
+    // Not by a macro: the runner shows what those write only of tests that fail.
+    writeln!(io::stderr().lock(), "\n{text}").expect("standard error is there");
 }
 
 /// Makes room for so many descriptors in the test process itself.

@@ -109,10 +109,27 @@ pub(crate) fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 
+/// What the descriptors are that a process has open.
+pub(crate) fn descriptors_open(pid: u32) -> Vec<String> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let links = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
+    links.map(|link| link.display().to_string()).collect()
+}
+
 /// Proportional memory of a process in bytes.
 pub(crate) fn memory_bytes(pid: u32) -> u64 {
+    mapped_bytes(pid, "Pss:")
+}
+
+/// Memory of a process that is neither a file nor the memory of a pool, in bytes. What a fork
+/// shares with its parent counts in both, so that nobody else's life changes the number.
+pub(crate) fn anonymous_bytes(pid: u32) -> u64 {
+    mapped_bytes(pid, "Anonymous:")
+}
+
+fn mapped_bytes(pid: u32, key: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let line = text.lines().find(|line| line.starts_with("Pss:")).unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with(key)).unwrap_or_default();
     let kilobytes = line.split_whitespace().nth(1).and_then(|word| word.parse::<u64>().ok());
     kilobytes.unwrap_or(0) * 1024
 }

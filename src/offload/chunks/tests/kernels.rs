@@ -209,7 +209,7 @@ fn empty_window(twin: Twin) {
         let block = world.layout.response_block(WORKER, 2).unwrap();
         world.copy_in(block, &[1]);
         link.send(world, Item::Bytes(Piece { block: BlockIndex(2), bytes: 1 })).unwrap();
-        call_shard(world, SHARD, SLOT);
+        call_shard(world, (SHARD, &world.layout().shard_row(SHARD)), SLOT);
     });
     let mut link = world.shard();
     let attention = world.layout.attention(SHARD, 0);

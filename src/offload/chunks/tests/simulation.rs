@@ -253,7 +253,7 @@ fn worker(stage: &Stage, world: &Simulated<'_>) {
     let extents = link.close(world);
     stage.lent.borrow_mut().lend(Loan { slot: (), state: done, extents });
     world.store(slot.state(), done, Ordering::Release);
-    call_shard(world, SHARD, SLOT);
+    call_shard(world, (SHARD, &world.layout().shard_row(SHARD)), SLOT);
     stage.outcome.borrow_mut().cancelled = wanted.is_none();
 }
 
@@ -264,7 +264,7 @@ fn echo(stage: &Stage, world: &Simulated<'_>, link: &mut Link) -> Option<()> {
     loop {
         if read == stage.plan.read_max {
             link.refuse(world);
-            call_shard(world, SHARD, SLOT);
+            call_shard(world, (SHARD, &world.layout().shard_row(SHARD)), SLOT);
             break;
         }
         let Some(item) = link.receive(world).unwrap() else {
@@ -273,7 +273,7 @@ fn echo(stage: &Stage, world: &Simulated<'_>, link: &mut Link) -> Option<()> {
         };
         let Item::Bytes(piece) = item else {
             link.take(world, 1);
-            call_shard(world, SHARD, SLOT);
+            call_shard(world, (SHARD, &world.layout().shard_row(SHARD)), SLOT);
             assert_eq!(item, Item::End(None));
             break;
         };
@@ -281,7 +281,7 @@ fn echo(stage: &Stage, world: &Simulated<'_>, link: &mut Link) -> Option<()> {
         let from = Side::Shard(SHARD).block(world.layout(), piece.block).unwrap();
         world.copy_out(from, &mut bytes);
         link.take(world, 1);
-        call_shard(world, SHARD, SLOT);
+        call_shard(world, (SHARD, &world.layout().shard_row(SHARD)), SLOT);
         bytes.iter_mut().for_each(|byte| *byte = byte.wrapping_add(1));
         let block = take_block(stage, world, link)?;
         world.copy_in(Side::Worker(WORKER).block(world.layout(), block).unwrap(), &bytes);
@@ -311,7 +311,7 @@ fn send(stage: &Stage, world: &Simulated<'_>, link: &mut Link, item: Item) -> Op
             wait(stage, world, link, Interest::Room)?;
         }
     }
-    call_shard(world, SHARD, SLOT);
+    call_shard(world, (SHARD, &world.layout().shard_row(SHARD)), SLOT);
     Some(())
 }
 

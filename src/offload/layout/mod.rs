@@ -14,7 +14,7 @@
 //! +------------------+ worker_counters_offset
 //! | worker counters  |                                     W x 1024
 //! +------------------+ shards_offset
-//! | shard table      | epoch, tail, queued | head | sleep | attention bits
+//! | shard table      | tail, queued | head | sleep, epoch | attention bits
 //! |                  |                                     S x shard_bytes (512 and more)
 //! +------------------+ shard_counters_offset
 //! | shard counters   |                                     S x 1024
@@ -53,9 +53,12 @@
 //! A [`Word`] or a [`Span`] is made by a [`Layout`] alone and therefore lies inside of the memory
 //! that this layout describes.
 
+mod rows;
+
 use std::fmt;
 
 use super::word::{ShardIndex, SlotIndex, WorkerIndex};
+pub use rows::{ShardRow, WorkerRow};
 
 /// What the memory of a pool is made for; fixed when the pool starts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -475,40 +478,81 @@ impl Layout {
         self.pool_word(3, 0)
     }
 
+    /// Where the words of a worker lie.
+    ///
+    /// # Panics
+    /// Panics when there is no such worker.
+    #[must_use]
+    pub fn worker_row(&self, worker: WorkerIndex) -> WorkerRow {
+        assert!(worker.0 < self.shape.workers);
+        let number = u32::from(worker.0);
+        WorkerRow {
+            table: word(self.at.workers).after(number * WORKER_WORDS),
+            counters: word(self.at.worker_counters).after(number * COUNTER_WORDS),
+        }
+    }
+
+    /// Where the words of a shard lie, and its slots.
+    ///
+    /// # Panics
+    /// Panics when there is no such shard.
+    #[must_use]
+    pub fn shard_row(&self, shard: ShardIndex) -> ShardRow {
+        assert!(shard.0 < self.shape.shards);
+        let Shape { slots, slot_bytes, .. } = self.shape;
+        let number = u32::from(shard.0);
+        let first_slot = number * slots;
+        let inline = |base: u64| base as usize + first_slot as usize * slot_bytes as usize;
+        // At most 2^17 cells.
+        let cells = self.cells as u32;
+        ShardRow {
+            table: word(self.at.shards).after(number * self.shard_words),
+            counters: word(self.at.shard_counters).after(number * COUNTER_WORDS),
+            ring: word(self.at.rings).after(number * cells),
+            slots: word(self.at.slots).after(first_slot * SLOT_WORDS),
+            requests: inline(0),
+            responses: inline(self.at.responses),
+            cells: self.cells,
+            attention_words: self.attention_words,
+            slot_count: slots,
+            slot_bytes,
+        }
+    }
+
     /// Which life of this place it is.
     #[must_use]
     pub fn life(&self, worker: WorkerIndex) -> Word {
-        self.worker_word(worker, LIFE)
+        self.worker_row(worker).life()
     }
 
     /// The worker's sleep sequence.
     #[must_use]
     pub fn worker_sleep(&self, worker: WorkerIndex) -> Word {
-        self.worker_word(worker, WORKER_SLEEP)
+        self.worker_row(worker).sleep()
     }
 
     /// What the worker would be woken for while it sleeps in the middle of jobs; see `wake`.
     #[must_use]
     pub fn worker_wants(&self, worker: WorkerIndex) -> Word {
-        self.worker_word(worker, WORKER_WANTS)
+        self.worker_row(worker).wants()
     }
 
     /// The earliest deadline of the jobs that the worker runs; 0 is none.
     #[must_use]
     pub fn hard_limit(&self, worker: WorkerIndex) -> Word {
-        self.worker_word(worker, HARD_LIMIT)
+        self.worker_row(worker).hard_limit()
     }
 
     /// The job that the worker began last; see `counters`.
     #[must_use]
     pub fn current_job(&self, worker: WorkerIndex) -> Word {
-        self.worker_word(worker, CURRENT_JOB)
+        self.worker_row(worker).current_job()
     }
 
     /// When it began.
     #[must_use]
     pub fn current_start(&self, worker: WorkerIndex) -> Word {
-        self.worker_word(worker, CURRENT_START)
+        self.worker_row(worker).current_start()
     }
 
     /// A counter of a worker.
@@ -517,8 +561,7 @@ impl Layout {
     /// Panics when there are not so many.
     #[must_use]
     pub fn worker_counter(&self, worker: WorkerIndex, index: u32) -> Word {
-        assert!(worker.0 < self.shape.workers && index < COUNTER_WORDS);
-        word(self.at.worker_counters).after(u32::from(worker.0) * COUNTER_WORDS + index)
+        self.worker_row(worker).counter(index)
     }
 
     /// A counter of a shard.
@@ -527,38 +570,37 @@ impl Layout {
     /// Panics when there are not so many.
     #[must_use]
     pub fn shard_counter(&self, shard: ShardIndex, index: u32) -> Word {
-        assert!(shard.0 < self.shape.shards && index < COUNTER_WORDS);
-        word(self.at.shard_counters).after(u32::from(shard.0) * COUNTER_WORDS + index)
+        self.shard_row(shard).counter(index)
     }
 
     /// Which life of the shard it is.
     #[must_use]
     pub fn epoch(&self, shard: ShardIndex) -> Word {
-        self.shard_word(shard, EPOCH)
+        self.shard_row(shard).epoch()
     }
 
     /// The position of the next hint, for the shard's successor.
     #[must_use]
     pub fn tail(&self, shard: ShardIndex) -> Word {
-        self.shard_word(shard, TAIL)
+        self.shard_row(shard).tail()
     }
 
     /// How many jobs wait behind the slots of the shard.
     #[must_use]
     pub fn queued(&self, shard: ShardIndex) -> Word {
-        self.shard_word(shard, QUEUED)
+        self.shard_row(shard).queued()
     }
 
     /// The position of the first hint that was not passed yet.
     #[must_use]
     pub fn head(&self, shard: ShardIndex) -> Word {
-        self.shard_word(shard, HEAD)
+        self.shard_row(shard).head()
     }
 
     /// The shard's sleep sequence.
     #[must_use]
     pub fn shard_sleep(&self, shard: ShardIndex) -> Word {
-        self.shard_word(shard, SHARD_SLEEP)
+        self.shard_row(shard).sleep()
     }
 
     /// Bit per slot: look at it. `index` counts words of 64 slots.
@@ -567,35 +609,31 @@ impl Layout {
     /// Panics when there are not so many.
     #[must_use]
     pub fn attention(&self, shard: ShardIndex, index: u32) -> Word {
-        assert!(index < self.attention_words);
-        self.shard_word(shard, ATTENTION + index)
+        self.shard_row(shard).attention(index)
     }
 
     /// The hint for a position.
     #[must_use]
     pub fn cell(&self, shard: ShardIndex, position: u64) -> Word {
-        assert!(shard.0 < self.shape.shards);
-        let cells = u32::try_from(self.cells).expect("at most 2^17 cells");
-        let index = (position & (self.cells - 1)) as u32;
-        word(self.at.rings).after(u32::from(shard.0) * cells + index)
+        self.shard_row(shard).cell(position)
     }
 
     /// The words of a slot.
     #[must_use]
     pub fn slot(&self, shard: ShardIndex, slot: SlotIndex) -> SlotWords {
-        SlotWords(word(self.at.slots).after(self.slot_number(shard, slot) * SLOT_WORDS))
+        self.shard_row(shard).slot(slot)
     }
 
     /// Where a small request lies.
     #[must_use]
     pub fn inline_request(&self, shard: ShardIndex, slot: SlotIndex) -> Span {
-        self.inline(Area::Requests, 0, shard, slot)
+        self.shard_row(shard).inline_request(slot)
     }
 
     /// Where a small response lies.
     #[must_use]
     pub fn inline_response(&self, shard: ShardIndex, slot: SlotIndex) -> Span {
-        self.inline(Area::Control, self.at.responses, shard, slot)
+        self.shard_row(shard).inline_response(slot)
     }
 
     /// A block for requests; `None` when the shard has not so many.
@@ -720,27 +758,6 @@ impl Layout {
         assert!(index < BITMAP_WORDS);
         word(self.at.pool).after(line * LINE_WORDS + index as u32)
     }
-
-    fn worker_word(&self, worker: WorkerIndex, field: u32) -> Word {
-        assert!(worker.0 < self.shape.workers);
-        word(self.at.workers).after(u32::from(worker.0) * WORKER_WORDS + field)
-    }
-
-    fn shard_word(&self, shard: ShardIndex, field: u32) -> Word {
-        assert!(shard.0 < self.shape.shards);
-        word(self.at.shards).after(u32::from(shard.0) * self.shard_words + field)
-    }
-
-    fn slot_number(&self, shard: ShardIndex, slot: SlotIndex) -> u32 {
-        assert!(shard.0 < self.shape.shards && u32::from(slot.0) < self.shape.slots);
-        u32::from(shard.0) * self.shape.slots + u32::from(slot.0)
-    }
-
-    fn inline(&self, area: Area, base: u64, shard: ShardIndex, slot: SlotIndex) -> Span {
-        let bytes = self.shape.slot_bytes;
-        let offset = base + u64::from(self.slot_number(shard, slot)) * u64::from(bytes);
-        Span { area, offset: offset as usize, bytes }
-    }
 }
 
 fn checked(shape: Shape) -> Result<Shape, ShapeError> {
@@ -826,7 +843,7 @@ pub(super) fn words_of(layout: &Layout) -> Vec<Word> {
 /// The first word: `corewise` read as a little-endian number.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"corewise");
 /// + 1 with each change of the layout or of the meaning of a word.
-pub const ABI: u64 = 1;
+pub const ABI: u64 = 2;
 /// Length of a block.
 pub const BLOCK_BYTES: u64 = 64 << 10;
 /// Most extents of a request.
@@ -853,7 +870,7 @@ const WORKERS_MAX: u64 = 255;
 const SLOTS_MAX: u64 = 1 << 16;
 const SLOT_BYTES_MAX: u64 = 1 << 20;
 /// An extent names a block in 15 bits.
-const BLOCKS_MAX: u64 = 1 << 15;
+const BLOCKS_MAX: u64 = (1 << 15) - 1;
 const BYTES_MAX: u64 = 1 << 46;
 
 const HEADER_MAGIC: u32 = 0;
@@ -870,11 +887,12 @@ const HARD_LIMIT: u32 = 2 * LINE_WORDS;
 const CURRENT_JOB: u32 = HARD_LIMIT + 1;
 const CURRENT_START: u32 = HARD_LIMIT + 2;
 
-const EPOCH: u32 = 0;
-const TAIL: u32 = 1;
-const QUEUED: u32 = 2;
+// The shard writes its first line with every job. What workers read with every job lies elsewhere.
+const TAIL: u32 = 0;
+const QUEUED: u32 = 1;
 const HEAD: u32 = LINE_WORDS;
 const SHARD_SLEEP: u32 = 2 * LINE_WORDS;
+const EPOCH: u32 = SHARD_SLEEP + 1;
 const ATTENTION: u32 = 3 * LINE_WORDS;
 
 const STATE: u32 = 0;
@@ -906,11 +924,11 @@ const FIELDS: &[(&str, u32)] = &[
     ("worker.current_job", CURRENT_JOB),
     ("worker.current_start", CURRENT_START),
     ("worker.words", WORKER_WORDS),
-    ("shard.epoch", EPOCH),
     ("shard.tail", TAIL),
     ("shard.queued", QUEUED),
     ("shard.head", HEAD),
     ("shard.sleep", SHARD_SLEEP),
+    ("shard.epoch", EPOCH),
     ("shard.attention", ATTENTION),
     ("slot.state", STATE),
     ("slot.submitted", SUBMITTED),
@@ -1023,7 +1041,7 @@ mod tests {
     #[test]
     fn foreign_memory_is_refused() {
         check_refused(HEADER_MAGIC, 0, "it begins with 0000000000000000");
-        check_refused(HEADER_ABI, 2, "it has version 2, this program 1");
+        check_refused(HEADER_ABI, 1, "it has version 1, this program 2");
         check_refused(HEADER_HASH, 7, "its layout is 0000000000000007");
         check_refused(HEADER_NUMBERS, 3, "its layout is");
         check_refused(HEADER_NUMBERS, u64::MAX, "18446744073709551615 shards");
