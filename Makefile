@@ -36,7 +36,9 @@ bench-offload: ## what a job for another process costs, beside what the machine 
 
 bench-promise: ## heavy requests beside light ones, and too many of them; as root (20 minutes)
 	@tools/setup cargo cc
-	cargo build --release --locked --workspace && target/release/corewise-bench promise $(ARGS)
+	cargo build --release --locked --workspace && \
+		PATH="$(CURDIR)/bench/peers/target/python/bin:$$PATH" \
+		target/release/corewise-bench promise $(ARGS)
 
 peers: ## build, install and try the servers that the bench compares with
 	@tools/setup cargo cc
